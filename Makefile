@@ -1,0 +1,58 @@
+# `make think` and `make test` do all the set-up; everything lives in .venv/ of this checkout.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PROBLEM ?= A baker makes 12 trays of 8 rolls and sells 70 of them. How many rolls are left?
+PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
+EDITABLE := $(addprefix -e ./,$(PROJECTS))
+SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
+# the first interpreter that is new enough; override with `make PYTHON=…`
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: think test lint types check format bench clean help
+
+help:  ## list these words
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "k2core needs Python 3.11 or newer; none was found"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(MANIFESTS) | $(BIN)/python
+	@echo "setting up $(VENV) (once, about a minute)" >&2
+	$(PIP) 'hatchling>=1.26' editables
+	$(PIP) --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime pyproject.toml
+	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
+	@$(BIN)/k2 think -- '$(subst ','\'',$(PROBLEM))'
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
+	$(BIN)/ruff check $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+	$(BIN)/ruff format --check $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+
+types: $(VENV)/.dev  ## strict mypy over every distribution
+	$(BIN)/mypy $(SOURCES)
+
+check: lint types test  ## all of the above
+
+format: $(VENV)/.dev  ## rewrite the sources in the formatter's style
+	$(BIN)/ruff check --fix $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+	$(BIN)/ruff format $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+
+bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
+	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/decode_llamacpp.py
+
+clean:  ## remove the environment
+	rm -rf $(VENV)

@@ -1,0 +1,99 @@
+"""Pure functions: whether a role's answer is well formed, and which candidate the verdicts choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .errors import PluginError
+from .registry import Slot
+from .types import Candidate, Completion, DecodeRequest, Verdict
+
+
+class Choice(NamedTuple):
+    """The decision over the candidates of a run."""
+
+    candidate: Candidate
+    answer: str
+    scores: dict[str, float]
+    why: str
+
+
+def choose(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> Choice:
+    """The candidate with the highest weighted mean of scores, over verifiers that could judge it; ties go to the first.
+
+    `weights` is by verifier name. Verdicts of status `error` do not count, neither for nor against.
+    """
+    scores = {c.id: _score(c.id, verdicts, weights) for c in candidates}
+    best = max(candidates, key=lambda c: scores[c.id] or 0.0)
+    known = {name: score for name, score in scores.items() if score is not None}
+    return Choice(best, _answer(best, verdicts, weights), known, _why(best, candidates, known, weights))
+
+
+def _score(candidate_id: str, verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> float | None:
+    counted = [v for v in verdicts if v.candidate_id == candidate_id and v.status != "error"]
+    total = sum(weights[v.verifier] for v in counted)
+    return sum(weights[v.verifier] * v.score for v in counted) / total if total else None
+
+
+def _answer(candidate: Candidate, verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> str:
+    """As extracted by the weightiest verifier that found one, else as the sampler saw it, else the whole text."""
+    found = [v for v in verdicts if v.candidate_id == candidate.id and v.answer is not None]
+    if found:
+        return str(max(found, key=lambda v: weights[v.verifier]).answer)
+    return candidate.text if candidate.answer is None else candidate.answer
+
+
+def _why(best: Candidate, candidates: Sequence[Candidate], scores: Mapping[str, float], weights: Mapping[str, float]) -> str:
+    if len(candidates) == 1:
+        return f"candidate {best.id} is the only one"
+    if not weights:
+        return f"no verifier is configured, so candidate {best.id} is taken as the first"
+    if not scores:
+        return f"no verifier could judge, so candidate {best.id} is taken as the first"
+    top = scores.get(best.id, 0.0)
+    rivals = [c.id for c in candidates if scores.get(c.id, 0.0) == top]
+    if len(rivals) > 1:
+        return f"candidates {', '.join(rivals)} share the highest score {top:.2f}; the first is taken"
+    return f"candidate {best.id} has the highest score {top:.2f}"
+
+
+def checked_candidates(made: Any, use: str) -> list[Candidate]:
+    """At least one `Candidate`, with ids of their own. Raises `PluginError`."""
+    if not isinstance(made, Sequence) or not all(isinstance(c, Candidate) for c in made):
+        raise PluginError(f"k2_sample must return a sequence of Candidate, not {made!r:.80}", "sampler", use)
+    if not made:
+        raise PluginError("k2_sample returned no candidate; raise an error that says why", "sampler", use)
+    if len({c.id for c in made}) < len(made):
+        raise PluginError(f"k2_sample returned candidates with equal ids: {[c.id for c in made]}", "sampler", use)
+    return list(made)
+
+
+def checked_completions(made: Any, request: DecodeRequest, use: str) -> Sequence[Completion]:
+    """Exactly `request.n` completions. Raises `PluginError`."""
+    if not isinstance(made, Sequence) or not all(isinstance(c, Completion) for c in made):
+        raise PluginError(f"k2_decode must return a sequence of Completion, not {made!r:.80}", "decoder", use)
+    if len(made) != request.n:
+        raise PluginError(f"k2_decode returned {len(made)} completions, {request.n} were requested", "decoder", use)
+    return made
+
+
+def checked_verdicts(made: Any, candidates: Sequence[Candidate], slot: Slot) -> list[Verdict]:
+    """One verdict a candidate with a score in 0..1, in the candidates' order and signed by the verifier. Raises `PluginError`."""
+    if not isinstance(made, Sequence) or not all(isinstance(v, Verdict) for v in made):
+        raise PluginError(f"k2_verify must return a sequence of Verdict, not {made!r:.80}", "verifier", slot.use)
+    by_id = {v.candidate_id: v for v in made}
+    if len(by_id) < len(made) or set(by_id) != {c.id for c in candidates}:
+        wanted, got = [c.id for c in candidates], [v.candidate_id for v in made]
+        raise PluginError(f"k2_verify must return one verdict for each of {wanted}, not for {got}", "verifier", slot.use)
+    for verdict in made:
+        if not 0.0 <= verdict.score <= 1.0:
+            raise PluginError(
+                f"candidate {verdict.candidate_id} has score {verdict.score}, which is not in 0..1", "verifier", slot.use
+            )
+    return [by_id[c.id].model_copy(update={"verifier": slot.name}) for c in candidates]
+
+
+def failed_verdicts(candidates: Sequence[Candidate], slot: Slot, reason: str) -> list[Verdict]:
+    """What stands for a verifier's verdicts when it failed."""
+    return [Verdict(candidate_id=c.id, status="error", reason=reason, verifier=slot.name) for c in candidates]

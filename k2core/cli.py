@@ -1,0 +1,89 @@
+"""The command `k2`: finds commands among the plugins and loads only the one that is asked for.
+
+A command is an entry point `k2core.command.v1`, named like the command; a broken one cannot disturb `k2 --help` or another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from .spec import PROJECT, ROLE_VERSIONS
+
+GROUP = f"{PROJECT}.command.v{ROLE_VERSIONS['command']}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not end in a traceback
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    known, _ = parser.parse_known_args(arguments[: _command_at(arguments) + 1])
+    if not known.command:
+        parser.print_help()
+        return 0 if not arguments else 2
+    return _guarded(known.command, known.log, arguments[_command_at(arguments) :], parser)
+
+
+def _command_at(arguments: Sequence[str]) -> int:
+    """Index of the command: the first argument that is neither an option nor the value of `--log`."""
+    for index, argument in enumerate(arguments):
+        if not argument.startswith("-") and not (index and arguments[index - 1] == "--log"):
+            return index
+    return len(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    commands = sorted((p.name, _summary(p)) for p in metadata.entry_points(group=GROUP))
+    width = max((len(name) for name, _ in commands), default=0)
+    listing = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in commands)
+    parser = argparse.ArgumentParser(
+        prog="k2",
+        description="Reason with language models: plan, sample, verify, decide.",
+        epilog=f"commands:\n{listing or '  none; try: pip install k2core-cli'}\n\n`k2 COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"k2core {metadata.version(PROJECT)}")
+    levels = ["debug", "info", "warning", "error"]
+    parser.add_argument("--log", metavar="LEVEL", choices=levels, help="log to stderr from this level up")
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of those below")
+    return parser
+
+
+def _summary(point: metadata.EntryPoint) -> str:
+    return f"from {point.dist.name}: {point.dist.metadata['Summary']}" if point.dist else point.value
+
+
+def _guarded(command: str, log: str | None, arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    from .errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, explain
+    from .log import configure
+
+    if log:
+        configure(log)
+    try:
+        return _run(command, arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; say nothing more
+        return 1
+    except K2Error as error:
+        print(f"k2: error: {explain(error)}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError | PluginNotFound | PluginIncompatible) else 1
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    from .errors import boundary
+    from .registry import Registry
+
+    plugin = Registry().load("command", command)()
+    parser = argparse.ArgumentParser(prog="k2")
+    with boundary("command", command):
+        plugin.k2_commands(app=parser.add_subparsers(required=True))  # type: ignore[attr-defined] # load() has checked it
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status

@@ -1,0 +1,83 @@
+"""The error tree, and the one place where plugins' errors enter it.
+
+    K2Error
+    ├── ConfigError            a pipeline configuration is wrong; carries the path, such as `sampler.n`
+    ├── PluginNotFound         no installed distribution offers that name for that role
+    ├── PluginIncompatible     found, but for another version of the role, or it cannot be imported or registered
+    ├── PluginError            a plugin failed at work; carries role, name and the original as `__cause__`
+    └── LimitExceeded          a time-out or a budget; carries which
+
+`TransientError` is not a `K2Error`: a decoder raises it to say that a second try may succeed, and the kernel tries again.
+Everything else that a plugin raises is a plain Python error, and `boundary` turns it into a `PluginError` once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class K2Error(Exception):
+    """Base of every error that k2core raises on purpose; its message says what, where and what to do."""
+
+
+class ConfigError(K2Error):
+    """A configuration is wrong; `path` is the first wrong place (dotted, empty for the whole file), and in the message."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message if path in message else f"{path}: {message}")
+        self.path = path
+
+
+class PluginNotFound(K2Error):
+    """No installed plugin of that name and role."""
+
+
+class PluginIncompatible(K2Error):
+    """The plugin exists but cannot serve this kernel; the message says why."""
+
+
+class PluginError(K2Error):
+    """The plugin `name` failed in `role`."""
+
+    def __init__(self, message: str, role: str, name: str) -> None:
+        super().__init__(f"{name} ({role}): {message}")
+        self.role, self.name = role, name
+
+
+class LimitExceeded(K2Error):
+    """A limit was reached: `limit` is its configuration path, such as `limits.timeout`."""
+
+    def __init__(self, message: str, limit: str) -> None:
+        super().__init__(f"{message} ({limit})")
+        self.limit = limit
+
+
+class TransientError(Exception):
+    """Raised by a decoder for a failure that may pass; `after` is the server's wish in seconds, if it had one."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+def explain(error: BaseException) -> str:
+    """An error in one line: its message, or its type when it has none."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(explain(inner) for inner in error.exceptions))
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, K2Error) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+@contextmanager
+def boundary(role: str, name: str) -> Iterator[None]:
+    """Classify what a plugin raises: `K2Error` passes, any other `Exception` becomes a `PluginError` from it.
+
+    `CancelledError`, `KeyboardInterrupt` and `SystemExit` are no `Exception` and pass untouched.
+    """
+    try:
+        yield
+    except (K2Error, TransientError):
+        raise
+    except Exception as error:
+        raise PluginError(explain(error), role, name) from error

@@ -1,0 +1,119 @@
+"""The books: every call to a back end is reserved before it starts and settled as served, cancelled or failed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from .config import Price
+from .ports import Call
+from .types import Completion, DecodeRequest, Usage
+
+Outcome = Literal["served", "cancelled", "failed"]
+
+TEMPLATE_TOKENS = 256
+"""Allowance for what a chat template adds: special tokens, a default system prompt, a date."""
+
+
+def prompt_bound(request: DecodeRequest) -> int:
+    """Most tokens the prompt can take: a byte-level tokenizer never makes more tokens than UTF-8 bytes."""
+    text = sum(len(m.content.encode("utf-8", "replace")) + 16 for m in request.messages)
+    schema = len(str(request.json_schema)) if request.json_schema else 0
+    return text + schema + TEMPLATE_TOKENS
+
+
+def prompt_estimate(request: DecodeRequest) -> int:
+    """A likely count, four characters a token, for calls whose back end reported none."""
+    return 1 + sum(len(m.content) for m in request.messages) // 4
+
+
+class Meter:
+    """Counts of one call while it runs."""
+
+    def __init__(self, call: Call, request: DecodeRequest, price: Price) -> None:
+        self.call, self.request, self.price = call, request, price
+        self.streamed = 0
+        self.prompt: int | None = None
+        self.completion: int | None = None
+        self.settled = False
+        self.started = time.monotonic()
+        prompt, completion = prompt_bound(request), request.n * request.max_tokens
+        call.reserve = prompt + completion
+        call.reserve_cost = _cost(price, prompt, completion)
+
+    def settle(self, outcome: Outcome, completions: Sequence[Completion] = ()) -> Usage:
+        """The final usage. What the back end metered wins over its completions' counts, those over streamed deltas."""
+        self.settled = True
+        completion, counted = self.completion, sum(c.tokens for c in completions)
+        exact = completion is not None or bool(counted) or outcome == "served"
+        if completion is None:
+            completion = max(counted, self.streamed)
+        prompt = self.prompt
+        if prompt is None:
+            # a call that failed or was cancelled before its first token may not have reached the model at all
+            prompt = prompt_estimate(self.request) if completion or outcome == "served" else 0
+        self.call.usage = Usage(
+            started=1,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            seconds=time.monotonic() - self.started,
+            cost=_cost(self.price, prompt, completion),
+            estimated=bool(prompt and self.prompt is None) or bool(completion and not exact),
+            **{outcome: 1},
+        )
+        return self.call.usage
+
+
+def _cost(price: Price, prompt: int, completion: int) -> float:
+    return (prompt * price.prompt + completion * price.completion) / 1e6
+
+
+class Ledger:
+    """Usage by request role. A run's ledger books into its runtime's too. Safe from several threads."""
+
+    def __init__(self, parent: Ledger | None = None) -> None:
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._usage: dict[str, Usage] = defaultdict(Usage)
+        self._open: dict[str, str] = {}
+
+    def usage(self) -> Mapping[str, Usage]:
+        """By request role; calls still in flight count as started, their tokens not yet."""
+        with self._lock:
+            books = dict(self._usage)
+            for role in self._open.values():
+                books[role] = books.get(role, Usage()) + Usage(started=1)
+        return books
+
+    @property
+    def total(self) -> Usage:
+        """All roles together."""
+        return sum(self.usage().values(), Usage())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls started and not yet settled."""
+        with self._lock:
+            return len(self._open)
+
+    def open(self, call_id: str, role: str) -> None:
+        """A call starts: it counts as in flight until it is settled."""
+        for ledger in self._chain():
+            with ledger._lock:
+                ledger._open[call_id] = role
+
+    def settle(self, call_id: str, role: str, usage: Usage) -> None:
+        """A call has ended with what it used; one answered by a hook is settled without having been opened."""
+        for ledger in self._chain():
+            with ledger._lock:
+                ledger._open.pop(call_id, None)
+                ledger._usage[role] = ledger._usage[role] + usage
+
+    def _chain(self) -> Iterator[Ledger]:
+        ledger: Ledger | None = self
+        while ledger:
+            yield ledger
+            ledger = ledger._parent

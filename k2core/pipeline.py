@@ -1,0 +1,45 @@
+"""What all runs of a runtime share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pluggy
+
+from .config import PipelineConfig
+from .errors import ConfigError
+from .registry import Slot
+from .spec import Specs
+
+
+class Pipeline:
+    """The configuration, the plugins in their places, and pluggy's callers for each of them alone."""
+
+    def __init__(self, config: PipelineConfig, slots: Sequence[Slot], manager: pluggy.PluginManager) -> None:
+        self.config, self.manager = config, manager
+        self.planner = next((s for s in slots if s.role == "planner"), None)
+        self.sampler = next(s for s in slots if s.role == "sampler")
+        self.trainer = next((s for s in slots if s.role == "trainer"), None)
+        self.verifiers = [s for s in slots if s.role == "verifier"]
+        self.decoders = {s.name: s for s in slots if s.role == "decoder"}
+        self.tasks = {s.name: s for s in slots if s.role == "tasks"}
+        self.slots = list(slots)
+        everyone = manager.get_plugins()
+        self._callers = {
+            (slot.path, hook): manager.subset_hook_caller(hook, everyone - {slot.plugin})
+            for slot in slots
+            for hook in vars(Specs)
+            if hook.startswith("k2_") and hasattr(slot.plugin, hook)
+        }
+        self.observers = [(s.path, self._callers[s.path, "k2_event"]) for s in slots if (s.path, "k2_event") in self._callers]
+
+    def caller(self, slot: Slot, hook: str) -> Callable[..., Any] | None:
+        """The hook of one plugin alone, through pluggy, or None if it does not implement it."""
+        return self._callers.get((slot.path, hook))
+
+    def decoder(self, name: str) -> Slot:
+        """The decoder under `[decoders.<name>]`. Raises `ConfigError` when there is none."""
+        if name in self.decoders:
+            return self.decoders[name]
+        raise ConfigError(f"there is no decoder {name!r}; [decoders] has: {', '.join(self.decoders) or 'none'}", f"decoders.{name}")

@@ -1,0 +1,107 @@
+"""What the kernel offers to plugins: the `Run` of one problem, the `Call` a hook wraps, the `Session` of a trainer."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from .events import Event
+from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Usage, Verdict
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = _Unset()
+"""Value of `Call.result` until the role has answered or a hook has short-circuited it."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One role call, as `k2_around` sees it. Set `result` on the way in to answer in the plugin's place."""
+
+    id: str
+    role: str
+    """`planner`, `sampler`, `verifier` or `decoder`."""
+    plugin: str
+    """Configuration path of the plugin, such as `decoders.solver`."""
+    args: Mapping[str, Any]
+    """Arguments of the hook but for `run`: `problem`, `plan`, `candidates`, `request`, …"""
+    result: Any = UNSET
+    reserve: int = 0
+    """Decoder calls only: the most tokens, prompt included, that the call can use."""
+    reserve_cost: float = 0.0
+    """Decoder calls only: the price of `reserve` by the pipeline's `[prices]`."""
+    usage: Usage = field(default_factory=Usage)
+    """Decoder calls only: exact once the inner block has ended, whether it was served, failed or was cancelled."""
+
+
+class Run(Protocol):
+    """One problem on its way through the pipeline. Every plugin gets one; all its methods are for the loop's thread."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def seed(self) -> int:
+        """The run's seed; drawn at random, and recorded, when the caller gave none."""
+
+    @property
+    def usage(self) -> Mapping[str, Usage]:
+        """Spent by this run until now, by request role."""
+
+    @property
+    def hurry(self) -> bool:
+        """True once the soft deadline has passed: answer with what you have."""
+
+    async def wait_hurry(self) -> None:
+        """Return when the soft deadline passes; never, when there is none."""
+
+    def remaining(self) -> float | None:
+        """Seconds until the hard time-out, or None without one."""
+
+    def seed_for(self, *parts: object) -> int:
+        """A seed in 0..2**31-1 derived from the run's seed and `parts`: the same parts, the same seed."""
+
+    async def plan(self, problem: Problem | None = None) -> Plan | None:
+        """The plan for the problem. Asks the planner once a run, or each time under `plan = "sample"`."""
+
+    async def decode(self, request: DecodeRequest) -> Sequence[Completion]:
+        """The only door to a model: exactly `request.n` completions, counted in the ledger, retried when transient."""
+
+    async def verify(self, candidates: Sequence[Candidate], reference: str | None = None) -> Sequence[Verdict]:
+        """All verifiers' verdicts, side by side; remembered, so asking twice costs once."""
+
+    def delta(self, text: str, index: int = 0, *, reasoning: bool = False, tokens: int = 1) -> None:
+        """For decoders, while serving a call: choice `index` has grown by `text`, which took `tokens` tokens."""
+
+    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None) -> None:
+        """For decoders, while serving a call: exact counts so far, over all choices. May be called again."""
+
+    def emit(self, event: Event) -> None:
+        """Tell the observers; `run_id` and `at` are filled in."""
+
+    def warn(self, where: str, message: str) -> None:
+        """Report a trouble that does not stop the run."""
+
+
+class Session(Protocol):
+    """What a trainer works with: runs that it opens itself."""
+
+    def open(self, problem: Problem, *, seed: int | None = None) -> AbstractAsyncContextManager[Run]:
+        """A run on `problem`, for `decode` and `verify`; leaving the block settles its usage."""
+
+    def emit(self, event: Event) -> None: ...
+
+
+class Commands(Protocol):
+    """Where `k2_commands` adds commands; `argparse`'s sub-parsers are one."""
+
+    def add_parser(self, name: str, *, help: str, description: str = ...) -> argparse.ArgumentParser:
+        """Add a command. Its parser must `set_defaults(run=f)` with `f(args) -> int`, the exit status."""

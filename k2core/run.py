@@ -1,0 +1,289 @@
+"""One request on its way through the pipeline. Every role call goes through `Run._call`, every model call through `Run.decode`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+from .choice import checked_candidates, checked_completions, checked_verdicts, choose, failed_verdicts
+from .config import Price
+from .errors import LimitExceeded, PluginError, TransientError, boundary, explain
+from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMade, Verified, Warned
+from .ledger import Ledger, Meter, Outcome
+from .pipeline import Pipeline
+from .ports import UNSET, Call
+from .registry import Slot
+from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Result, Usage, Verdict
+
+Observer = Callable[[Event], None]
+_FREE = Price()
+
+
+class Run:
+    """See `ports.Run`. A role call gets a shallow copy of its own that knows the call; all else is shared between the copies."""
+
+    def __init__(
+        self, pipeline: Pipeline, problem: Problem, ledger: Ledger, run_id: str, seed: int, observers: Sequence[Observer]
+    ) -> None:
+        self._pipeline, self.problem, self.id, self.seed = pipeline, problem, run_id, seed
+        self.ledger = Ledger(ledger)
+        self._observers = observers
+        self._began = time.monotonic()
+        self.deadline: float | None = None
+        self._hurry = asyncio.Event()
+        self._calls = itertools.count(1)
+        self._planning = asyncio.Lock()
+        self._plans: list[Plan | None] = []
+        self._verdicts: dict[tuple[Any, ...], Verdict] = {}
+        self._made: set[str] = set()
+        self.warnings: list[str] = []
+        self._meter: Meter | None = None
+
+    # what plugins ask
+
+    @property
+    def usage(self) -> Mapping[str, Usage]:
+        return self.ledger.usage()
+
+    @property
+    def hurry(self) -> bool:
+        return self._hurry.is_set()
+
+    async def wait_hurry(self) -> None:
+        await self._hurry.wait()
+
+    @contextmanager
+    def soft_deadline(self, seconds: float | None) -> Iterator[None]:
+        """Set `hurry` after so many seconds in the block."""
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._hurry.set)
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
+
+    def remaining(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+    def seed_for(self, *parts: object) -> int:
+        text = "/".join(map(str, (self.seed, *parts)))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+    # what plugins tell
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, CandidateMade):
+            self._made.add(event.candidate.id)
+        if self._observers:
+            filled = event.model_copy(update={"run_id": self.id, "at": time.monotonic() - self._began})
+            for observer in self._observers:
+                observer(filled)
+
+    def warn(self, where: str, message: str) -> None:
+        self.warnings.append(f"{where}: {message}")
+        self.emit(Warned(where=where, message=message))
+
+    def delta(self, text: str, index: int = 0, *, reasoning: bool = False, tokens: int = 1) -> None:
+        meter = self._serving()
+        meter.streamed += tokens
+        if self._observers:
+            names, role = meter.request.candidates, meter.request.role
+            candidate = names[index] if index < len(names) else None
+            delta = Delta(
+                call_id=meter.call.id, role=role, candidate=candidate, index=index, text=text, reasoning=reasoning, tokens=tokens
+            )
+            self.emit(delta)
+
+    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None) -> None:
+        meter = self._serving()
+        meter.prompt = meter.prompt if prompt_tokens is None else prompt_tokens
+        meter.completion = meter.completion if completion_tokens is None else completion_tokens
+
+    def _serving(self) -> Meter:
+        if self._meter is None or self._meter.settled:
+            raise RuntimeError("delta and meter are for a decoder, while it serves a call")
+        return self._meter
+
+    # the roles
+
+    async def plan(self, problem: Problem | None = None) -> Plan | None:
+        slot = self._pipeline.planner
+        if slot is None:
+            return None
+        if self._pipeline.config.plan == "sample":
+            return await self._plan_with(slot, problem or self.problem)
+        async with self._planning:
+            if not self._plans:
+                self._plans.append(await self._plan_with(slot, problem or self.problem))
+        return self._plans[0]
+
+    async def _plan_with(self, slot: Slot, problem: Problem) -> Plan | None:
+        try:
+            plan: Plan | None = await self._role(slot, "k2_plan", {"problem": problem})
+            if plan is not None and not isinstance(plan, Plan):
+                raise PluginError(f"k2_plan must return a Plan or None, not {plan!r:.80}", "planner", slot.use)
+        except (PluginError, LimitExceeded) as error:
+            self.warn(slot.path, f"going on without a plan: {explain(error)}")
+            plan = None
+        self.emit(PlanMade(plan=plan))
+        return plan
+
+    async def sample(self, plan: Plan | None) -> list[Candidate]:
+        """The sampler's candidates; those that it did not announce itself are announced here."""
+        slot = self._pipeline.sampler
+        made = await self._role(slot, "k2_sample", {"problem": self.problem, "plan": plan})
+        candidates = checked_candidates(made, slot.use)
+        for candidate in candidates:
+            if candidate.id not in self._made:
+                self.emit(CandidateMade(candidate=candidate))
+        return candidates
+
+    async def verify(self, candidates: Sequence[Candidate], reference: str | None = None) -> list[Verdict]:
+        slots = self._pipeline.verifiers
+        if len(slots) == 1:
+            return await self._verify_with(slots[0], candidates, reference)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._verify_with(slot, candidates, reference)) for slot in slots]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
+        return [verdict for task in tasks for verdict in task.result()]
+
+    async def _verify_with(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None) -> list[Verdict]:
+        """Ask for what is not remembered. A verdict that depends on the whole set is remembered for that set only."""
+        together = tuple(c.id for c in candidates) if slot.plugin.listwise else ()
+        keys = {c.id: (slot.path, reference, c.id, c.text, together) for c in candidates}
+        new = [c for c in candidates if keys[c.id] not in self._verdicts]
+        if new:
+            for verdict in await self._judged(slot, new, reference):
+                self._verdicts[keys[verdict.candidate_id]] = verdict
+        return [self._verdicts[keys[c.id]] for c in candidates]
+
+    async def _judged(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None) -> list[Verdict]:
+        args = {"problem": self.problem, "candidates": candidates, "reference": reference}
+        try:
+            verdicts = checked_verdicts(await self._role(slot, "k2_verify", args), candidates, slot)
+        except (PluginError, LimitExceeded) as error:
+            self.warn(slot.path, f"could not judge: {explain(error)}")
+            verdicts = failed_verdicts(candidates, slot, explain(error))
+        self.emit(Verified(verifier=slot.name, verdicts=tuple(verdicts)))
+        return verdicts
+
+    async def solve(self) -> Result:
+        """Plan, sample, verify, choose."""
+        plan = await self.plan() if self._pipeline.config.plan == "problem" else None
+        candidates = await self.sample(plan)
+        verdicts = await self.verify(candidates)
+        choice = choose(candidates, verdicts, {s.name: s.weight for s in self._pipeline.verifiers})
+        return Result(
+            run_id=self.id,
+            problem_id=self.problem.id,
+            answer=choice.answer,
+            candidate=choice.candidate,
+            plan=plan,
+            candidates=tuple(candidates),
+            verdicts=tuple(verdicts),
+            scores=choice.scores,
+            decision=choice.why,
+            usage=self.usage,
+            warnings=tuple(self.warnings),
+            seconds=time.monotonic() - self._began,
+        )
+
+    # the one place where plugins are called
+
+    async def _role(self, slot: Slot, hook: str, args: Mapping[str, Any]) -> Any:
+        call = Call(f"{self.id}/{next(self._calls)}", slot.role, slot.path, args)
+        return await self._call(slot, hook, call, self._scope(), self._invoke)
+
+    def _scope(self, meter: Meter | None = None) -> Run:
+        scope = copy.copy(self)
+        scope._meter = meter
+        return scope
+
+    async def _call(self, slot: Slot, hook: str, call: Call, scope: Run, serve: Callable[..., Awaitable[Any]]) -> Any:
+        """Enter every `k2_around`, then the role unless one of them has answered. A veto leaves nothing un-awaited."""
+        async with AsyncExitStack() as stack:
+            with boundary("hook", f"k2_around of {call.plugin}"):
+                for wrapper in self._pipeline.manager.hook.k2_around(run=scope, call=call):
+                    await stack.enter_async_context(wrapper)
+            if call.result is UNSET:
+                call.result = await serve(slot, hook, call, scope)
+            elif slot.role == "decoder":
+                self._served_by_hook(slot, call)
+        return call.result
+
+    async def _invoke(self, slot: Slot, hook: str, call: Call, scope: Run) -> Any:
+        caller = self._pipeline.caller(slot, hook)
+        assert caller is not None  # the registry has checked that the role's hook is there
+        with boundary(slot.role, slot.use):
+            answer = caller(run=scope, **call.args)
+            return None if answer is None else await answer
+
+    # decoding
+
+    async def decode(self, request: DecodeRequest) -> Sequence[Completion]:
+        slot = self._pipeline.decoder(request.decoder)
+        for attempt in itertools.count(1):
+            try:
+                return await self._decode_once(slot, request)
+            except TransientError as error:
+                wait = self._wait_before_retry(attempt, error)
+                if wait is None:
+                    raise PluginError(f"{explain(error)} ({attempt} attempts)", "decoder", slot.use) from error
+                await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _wait_before_retry(self, attempt: int, error: TransientError) -> float | None:
+        """Exponential back-off with jitter, or what the server asked for; None when enough has been tried."""
+        retry = self._pipeline.config.retry
+        if attempt >= retry.attempts or (error.after or 0) > retry.max:
+            return None
+        back_off = min(retry.max, retry.base * 2 ** (attempt - 1))
+        jitter = random.Random(self.seed_for("retry", attempt, next(self._calls))).uniform(1, 1.25)
+        return float(max(error.after or 0.0, back_off) * jitter)
+
+    async def _decode_once(self, slot: Slot, request: DecodeRequest) -> Sequence[Completion]:
+        call = Call(f"{self.id}/{next(self._calls)}", "decoder", slot.path, {"request": request})
+        meter = Meter(call, request, self._pipeline.config.prices.get(slot.name, _FREE))
+        result: Sequence[Completion] = await self._call(slot, "k2_decode", call, self._scope(meter), self._booked)
+        return result
+
+    async def _booked(self, slot: Slot, hook: str, call: Call, scope: Run) -> Sequence[Completion]:
+        """Serve a decode call between its two entries in the ledger, whatever becomes of it."""
+        meter = scope._serving()
+        self.ledger.open(call.id, meter.request.role)
+        self.emit(CallStarted(call_id=call.id, plugin=slot.path, request=meter.request))
+        try:
+            completions = checked_completions(await self._invoke(slot, hook, call, scope), meter.request, slot.use)
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            self._settle(slot, meter, "cancelled" if cancelled else "failed", error=explain(error))
+            raise
+        self._settle(slot, meter, "served", completions)
+        return completions
+
+    def _settle(self, slot: Slot, meter: Meter, outcome: Outcome, made: Sequence[Completion] = (), error: str = "") -> None:
+        usage = meter.settle(outcome, made)
+        self._book(slot, meter.call, meter.request.role, outcome, usage, made, error)
+
+    def _served_by_hook(self, slot: Slot, call: Call) -> None:
+        request: DecodeRequest = call.args["request"]
+        call.usage = Usage(cached=1)
+        self._book(slot, call, request.role, "cached", call.usage, checked_completions(call.result, request, slot.use))
+
+    def _book(
+        self, slot: Slot, call: Call, role: Any, status: Any, usage: Usage, made: Sequence[Completion], error: str = ""
+    ) -> None:
+        self.ledger.settle(call.id, role, usage)
+        ended = CallEnded(
+            call_id=call.id, plugin=slot.path, role=role, status=status, usage=usage, completions=tuple(made), error=error
+        )
+        self.emit(ended)

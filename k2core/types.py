@@ -1,0 +1,237 @@
+"""The records that plugins and the kernel exchange.
+
+All are frozen and refuse unknown fields. A `Problem` has no place for a reference answer: only a `Task` holds one, and the
+kernel never hands a `Task` to a planner, sampler or decoder, so a pipeline cannot leak what it was never given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, no unknown fields. Validators are built on first use, which keeps imports fast."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Message(Record):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Problem(Record):
+    """What is to be solved: either `prompt` or `messages`. Raises `ValueError` when it is empty or no clean text."""
+
+    id: str = ""
+    """Stable name; by default the first 16 hex digits of the SHA-256 of the text."""
+    prompt: str = ""
+    messages: tuple[Message, ...] = ()
+    domain: str = "general"
+    """`math`, `code`, `logic`, …; verifiers and planners may look at it."""
+    answer_format: Literal["boxed", "tag", "choice", "number", "text", "code", "json"] = "boxed"
+    """How the solver is asked to mark its final answer, and where a verifier looks for it."""
+    meta: Mapping[str, Any] = {}
+    """Anything a data set wants to carry along; never a reference answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("id"):
+            text = str(data.get("prompt") or data.get("messages") or "")
+            data = {**data, "id": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]}
+        return data
+
+    @model_validator(mode="after")
+    def _clean(self) -> Problem:
+        if bool(self.prompt) == bool(self.messages):
+            raise ValueError("a problem needs a prompt or messages, and not both")
+        if not any(text.strip() for text in self._texts()):
+            raise ValueError("the problem is empty")
+        for text in self._texts():
+            if (at := text.find("\0")) >= 0:
+                raise ValueError(f"the problem contains a NUL character at position {at}")
+            if any("\ud800" <= char <= "\udfff" for char in text):
+                raise ValueError("the problem is not valid Unicode (lone surrogate); is the input UTF-8?")
+        return self
+
+    def _texts(self) -> list[str]:
+        return [self.prompt] if self.prompt else [m.content for m in self.messages]
+
+    @property
+    def text(self) -> str:
+        """The question as one string: the prompt, or the last user message."""
+        users = [m.content for m in self.messages if m.role == "user"]
+        return self.prompt or (users or [m.content for m in self.messages])[-1]
+
+
+class Task(Record):
+    """A problem with its reference answer; only evaluation, rewards and data filtering hold one."""
+
+    problem: Problem
+    reference: str | None = None
+    meta: Mapping[str, Any] = {}
+
+
+class Plan(Record):
+    """What the planner made of a problem."""
+
+    prompt: str
+    """Text that the sampler adds to the solver's prompt; it must not disclose an answer."""
+    topics: tuple[str, ...] = ()
+    hard: bool = True
+
+
+class DecodeRequest(Record):
+    """One call to a decoder back end, for `n` completions of one prompt."""
+
+    messages: tuple[Message, ...]
+    role: Literal["plan", "solve", "verify", "judge", "draft"] = "solve"
+    """What the tokens are spent on; the ledger keeps its books by it."""
+    n: int = 1
+    max_tokens: int = 1024
+    """Most tokens of each completion, reasoning included."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    """Choice `i` of an `n` > 1 request is seeded with `seed + i` where the back end allows it."""
+    json_schema: Mapping[str, Any] | None = None
+    logprobs: int = 0
+    """How many alternatives a token to report; 0 reports none."""
+    decoder: str = "solver"
+    """Name under `[decoders]` of the pipeline."""
+    candidates: tuple[str, ...] = ()
+    """Candidate ids of the choices, if they become candidates; deltas are labelled with them."""
+
+
+class TokenLogprob(Record):
+    token: str
+    logprob: float
+    """Natural logarithm of the probability under the sampling model."""
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class Timing(Record):
+    """Seconds since the request was sent."""
+
+    first_token: float | None = None
+    total: float = 0.0
+
+
+Finish: TypeAlias = Literal["stop", "length", "filter", "tool"]
+
+
+class Completion(Record):
+    """One finished generation. `text` excludes the reasoning, whichever way the model marked it."""
+
+    text: str
+    reasoning: str = ""
+    tokens: int = 0
+    """Tokens generated for this choice, reasoning included."""
+    finish: Finish = "stop"
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    model: str = ""
+    timing: Timing = Field(default_factory=Timing)
+
+
+class Candidate(Record):
+    """One proposed solution."""
+
+    id: str
+    """Unique in its run; candidates are ordered, and ties go to the first."""
+    text: str
+    answer: str | None = None
+    completion: Completion | None = None
+
+
+Status: TypeAlias = Literal["correct", "incorrect", "undecided", "unparsed", "error"]
+
+
+class Verdict(Record):
+    """What one verifier thinks of one candidate."""
+
+    candidate_id: str
+    status: Status
+    score: float = 0.0
+    """0..1; the kernel adds the scores of all verifiers by weight and picks the highest."""
+    key: str | None = None
+    """Canonical form of the answer: candidates with equal keys vote together."""
+    answer: str | None = None
+    """The answer as extracted from the candidate, for people to read."""
+    reason: str = ""
+    verifier: str = ""
+    """Name under `[verifiers]`; the kernel fills it in."""
+
+
+class Usage(Record):
+    """What was spent. `started` = `served` + `cancelled` + `failed` once nothing is in flight."""
+
+    started: int = 0
+    served: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    cached: int = 0
+    """Calls answered by a hook without reaching a back end; they are not among the started ones."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """Summed over calls, so concurrent calls count each."""
+    cost: float = 0.0
+    """In the currency of `[prices]`."""
+    estimated: bool = False
+    """True when a back end did not report some count and it was estimated from the text."""
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        mine, theirs = self.__dict__, other.__dict__
+        total = {name: mine[name] + theirs[name] for name in mine if name != "estimated"}
+        return Usage.model_construct(estimated=self.estimated or other.estimated, **total)
+
+
+class Result(Record):
+    """The outcome of one request."""
+
+    run_id: str
+    problem_id: str
+    answer: str | None
+    """The chosen candidate's answer as its verifier extracted it, else its whole text."""
+    candidate: Candidate
+    plan: Plan | None = None
+    candidates: tuple[Candidate, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    """Every verifier's verdict on every candidate."""
+    scores: Mapping[str, float] = {}
+    """Weighted score by candidate id."""
+    decision: str = ""
+    """Why this candidate, in one sentence."""
+    usage: Mapping[str, Usage] = {}
+    """By request role: plan, solve, verify, judge, draft."""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class TrainReport(Record):
+    """What a trainer did."""
+
+    steps: int
+    metrics: Mapping[str, float] = {}
+    artifacts: Mapping[str, str] = {}
+    """Name to path of what was written."""
+    usage: Mapping[str, Usage] = {}
+
+
+def __getattr__(name: str) -> Any:  # TEMPORARY: events moved to k2core.events
+    from . import events
+
+    return getattr(events, name)
