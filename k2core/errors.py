@@ -71,13 +71,27 @@ def explain(error: BaseException) -> str:
 
 @contextmanager
 def boundary(role: str, name: str) -> Iterator[None]:
-    """Classify what a plugin raises: `K2Error` passes, any other `Exception` becomes a `PluginError` from it.
+    """Classify what a plugin raises: a `K2Error` passes, alone or out of an exception group; others become a `PluginError`.
 
-    `CancelledError`, `KeyboardInterrupt` and `SystemExit` are no `Exception` and pass untouched.
+    A decoder's `TransientError` passes too, for the kernel to try again. `CancelledError`, `KeyboardInterrupt` and
+    `SystemExit` are no `Exception` and pass untouched.
     """
     try:
         yield
-    except (K2Error, TransientError):
+    except K2Error:
         raise
     except Exception as error:
+        known = next((leaf for leaf in _leaves(error) if isinstance(leaf, K2Error)), None)
+        if known:
+            raise known from error
+        if role == "decoder" and isinstance(error, TransientError):
+            raise
         raise PluginError(explain(error), role, name) from error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -78,7 +78,7 @@ class Registry:
         if self._found is None:
             dists = {dist.name.lower().replace("_", "-"): dist for dist in reversed(list(metadata.distributions())) if dist.name}
             found = (_found(dist, point) for dist in dists.values() for point in dist.entry_points)
-            self._found = sorted((f for f in found if f), key=lambda f: (f.role, f.name, f.version))
+            self._found = sorted((f for f in found if f), key=lambda f: (f.role, f.name, f.version, f.dist))
         return self._found
 
     def names(self, role: str) -> list[str]:
@@ -110,17 +110,15 @@ class Registry:
     def _import(self, found: Found) -> Any:
         from stevedore.driver import DriverManager
 
-        failures: list[BaseException] = []
+        group = f"{PROJECT}.{found.role}.v{found.version}"
+        DriverManager.ENTRY_POINT_CACHE.pop(group, None)  # it would hide what has come onto sys.path since the first load
         try:
-            group = f"{PROJECT}.{found.role}.v{found.version}"
-            note = lambda manager, point, error: failures.append(error)  # noqa: E731 # stevedore wants a callback
-            return DriverManager(group, found.name, on_load_failure_callback=note, warn_on_missing_entrypoint=False).driver
+            return DriverManager(group, found.name).driver
         except (Exception, SystemExit) as error:
-            cause = failures[0] if failures else error
             raise PluginIncompatible(
-                f"{found.role} {found.name!r} of {found.dist} {found.dist_version} cannot be imported: {explain(cause)}; "
+                f"{found.role} {found.name!r} of {found.dist} {found.dist_version} cannot be imported: {explain(error)}; "
                 f"reinstall or remove {found.dist}"
-            ) from cause
+            ) from error
 
     def assemble(self, config: PipelineConfig) -> list[Slot]:
         """Load, configure and construct every plugin of a pipeline; errors name the configuration path."""
