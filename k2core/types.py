@@ -57,8 +57,10 @@ class Problem(Record):
         for text in self._texts():
             if (at := text.find("\0")) >= 0:
                 raise ValueError(f"the problem contains a NUL character at position {at}")
-            if any("\ud800" <= char <= "\udfff" for char in text):
-                raise ValueError("the problem is not valid Unicode (lone surrogate); is the input UTF-8?")
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError("the problem is not valid Unicode (lone surrogate); is the input UTF-8?") from error
         return self
 
     def _texts(self) -> list[str]:
