@@ -32,7 +32,14 @@ class Pipeline:
             for hook in vars(Specs)
             if hook.startswith("k2_") and hasattr(slot.plugin, hook)
         }
-        self.observers = [(s.path, self._callers[s.path, "k2_event"]) for s in slots if (s.path, "k2_event") in self._callers]
+        self.observers = self._all("k2_event")
+        self.wrappers = self._all("k2_around")
+        """Outermost first."""
+
+    def _all(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
+        """Path and caller of every plugin that implements a hook, by rank, those of equal rank in the configuration's order."""
+        ranked = sorted(self.slots, key=lambda slot: slot.plugin.rank)
+        return [(slot.path, self._callers[slot.path, hook]) for slot in ranked if (slot.path, hook) in self._callers]
 
     def caller(self, slot: Slot, hook: str) -> Callable[..., Any] | None:
         """The hook of one plugin alone, through pluggy, or None if it does not implement it."""

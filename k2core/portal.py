@@ -27,7 +27,7 @@ class Portal:
         await self._stop.wait()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end. An interrupt while waiting cancels it, and waits until it has cleaned up."""
+        """Run a coroutine to its end. An interrupt while waiting cancels it."""
         return run_in(self.loop, work)
 
     def close(self) -> None:

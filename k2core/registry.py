@@ -162,11 +162,10 @@ def check_class(role: str, name: str, plugin: Any) -> type[Plugin]:
 
 
 def manager_for(slots: list[Slot]) -> pluggy.PluginManager:
-    """A plugin manager of its own with every slot registered under its path, outermost hook first."""
+    """A plugin manager of its own with every slot registered under its path."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specs)
-    # pluggy calls the last registered first
-    for slot in sorted(slots, key=lambda s: -s.plugin.rank):
+    for slot in slots:
         try:
             manager.register(slot.plugin, slot.path)
         except pluggy.PluginValidationError as error:

@@ -210,14 +210,16 @@ class Run:
 
     async def _call(self, slot: Slot, hook: str, call: Call, scope: Run, serve: Callable[..., Awaitable[Any]]) -> Any:
         """Enter every `k2_around`, then the role unless one of them has answered. A veto leaves nothing un-awaited."""
-        async with AsyncExitStack() as stack:
-            with boundary("hook", f"k2_around of {call.plugin}"):
-                for wrapper in self._pipeline.manager.hook.k2_around(run=scope, call=call):
-                    await stack.enter_async_context(wrapper)
-            if call.result is UNSET:
-                call.result = await serve(slot, hook, call, scope)
-            elif slot.role == "decoder":
-                self._served_by_hook(slot, call)
+        with boundary(slot.role, f"a hook around {slot.path}"):
+            async with AsyncExitStack() as stack:
+                for path, around in self._pipeline.wrappers:
+                    with boundary("hook", path):
+                        for wrapper in around(run=scope, call=call):
+                            await stack.enter_async_context(wrapper)
+                if call.result is UNSET:
+                    call.result = await serve(slot, hook, call, scope)
+                elif slot.role == "decoder":
+                    self._served_by_hook(slot, call)
         return call.result
 
     async def _invoke(self, slot: Slot, hook: str, call: Call, scope: Run) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -41,6 +42,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Future[None] | None = None
         self._portal: Portal | None = None
+        self._lock = threading.Lock()
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -146,7 +148,8 @@ class Runtime:
             if self._loop is _running_loop():
                 raise K2Error("solve_sync would block the event loop that this Runtime lives in; use `await runtime.solve(…)`")
             return run_in(self._loop, self.solve(problem, seed=seed))
-        self._portal = self._portal or Portal()
+        with self._lock:
+            self._portal = self._portal or Portal()
         return self._portal.call(self.solve(problem, seed=seed))
 
     async def train(self, tasks: Sequence[Task]) -> TrainReport:

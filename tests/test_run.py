@@ -309,9 +309,35 @@ def test_wrappers_nest_by_rank() -> None:
 
         return "hook", Ranked
 
-    hooks = {"budget": {}, "safety": {}, "cache": {}}
-    solve(runtime({"hooks": hooks}, budget=ranked("budget", 90), safety=ranked("safety", 10), cache=ranked("cache", 30)))
-    assert order == ["safety", "cache", "budget"]
+    hooks = {"budget": {}, "first": {}, "safety": {}, "second": {}}
+    parts = {"first": ranked("first", 50), "second": ranked("second", 50)}
+    solve(runtime({"hooks": hooks}, budget=ranked("budget", 90), safety=ranked("safety", 10), **parts))
+    assert order == ["safety", "first", "second", "budget"]
+
+
+def test_a_wrapper_that_fails_is_named_and_nothing_has_started() -> None:
+    class Fails(Gate):
+        @staticmethod
+        def action(call: Call) -> None:
+            raise KeyError("oops")
+
+    made = runtime({"hooks": {"gate": {}}}, gate=("hook", Fails))
+    with pytest.raises(PluginError, match="hooks.gate .hook.: KeyError: 'oops'"):
+        solve(made)
+    assert made.ledger.total.started == 0
+
+
+def test_a_wrapper_that_fails_on_the_way_out_is_a_plugin_error_and_the_call_is_counted() -> None:
+    class Fails(Gate):
+        @asynccontextmanager
+        async def wrap(self, call: Call) -> AsyncIterator[None]:
+            yield
+            raise OSError("disk full")
+
+    made = runtime({"hooks": {"gate": {}}}, gate=("hook", Fails))
+    with pytest.raises(PluginError, match="a hook around decoders.solver .decoder.: OSError: disk full"):
+        solve(made)
+    assert made.ledger.total.served == 1
 
 
 def test_an_observer_that_fails_changes_nothing() -> None:
