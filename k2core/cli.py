@@ -6,9 +6,12 @@ A command is an entry point `k2core.command.v1`, named like the command; a broke
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 from .spec import PROJECT, ROLE_VERSIONS
 
@@ -55,7 +58,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _summary(point: metadata.EntryPoint) -> str:
-    return f"from {point.dist.name}: {point.dist.metadata['Summary']}" if point.dist else point.value
+    """First line of the command's docstring, read without importing anything, else its distribution's summary."""
+    try:
+        module, _, name = point.value.partition(":")
+        classes = [node for node in ast.parse(_source(module)).body if isinstance(node, ast.ClassDef) and node.name == name]
+        return (ast.get_docstring(classes[0]) or "").splitlines()[0]
+    except (OSError, ImportError, SyntaxError, ValueError, IndexError, AttributeError):
+        return f"from {point.dist.name}: {point.dist.metadata['Summary']}" if point.dist else point.value
+
+
+def _source(module: str) -> bytes:
+    """The source of a module, found as an import would find it, but without running its parent packages."""
+    path, spec = None, None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+        path = spec.submodule_search_locations if spec else None
+    return Path(spec.origin or "").read_bytes() if spec else b""
 
 
 def _guarded(command: str, log: str | None, arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:

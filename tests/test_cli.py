@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ class C(PluginConfig):
     pass
 
 class Hello(Plugin):
+    'Say hello to somebody.'
+
     config: C
 
     @hookimpl
@@ -81,7 +84,7 @@ def test_errors_are_one_line_and_a_status(root: Path, arguments: list[str], stat
 def test_help_and_version_import_no_command(root: Path) -> None:
     done = k2(root, "--help")
     assert done.returncode == 0
-    assert "hello" in done.stdout
-    assert "from acme-hello: Says hello." in done.stdout
+    assert re.search(r"hello +Say hello to somebody\.", done.stdout)
+    assert re.search(r"broken +from acme-hello: Says hello\.", done.stdout)
     assert k2(root, "--version").stdout.startswith("k2core 0.")
     assert "show this help" in k2(root, "hello", "--help").stdout
