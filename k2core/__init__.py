@@ -18,47 +18,17 @@ from .types import Candidate, Completion, DecodeRequest, Message, Plan, Problem,
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "UNSET",
-    "Call",
-    "Candidate",
-    "Commands",
-    "Completion",
-    "ConfigError",
-    "DecodeRequest",
-    "DecoderName",
-    "Delta",
-    "Event",
-    "Found",
-    "K2Error",
-    "Ledger",
-    "LimitExceeded",
-    "Limits",
-    "Message",
-    "PipelineConfig",
-    "Plan",
-    "Plugin",
-    "PluginConfig",
-    "PluginError",
-    "PluginIncompatible",
-    "PluginNotFound",
-    "PluginTable",
-    "Price",
-    "Problem",
-    "Registry",
-    "Result",
-    "Retry",
-    "Run",
-    "Runtime",
-    "Session",
-    "Task",
-    "TrainReport",
-    "TransientError",
-    "Usage",
-    "Verdict",
-    "VerifierTable",
+# fmt: off
+__all__ = [  # noqa: RUF022 # grouped by what they are for
+    # run a pipeline
+    "Ledger", "Limits", "PipelineConfig", "PluginTable", "Price", "Retry", "Runtime", "VerifierTable", "get_logger", "solve",
+    # write a plugin
+    "UNSET", "Call", "Commands", "DecoderName", "Found", "Plugin", "PluginConfig", "Registry", "Run", "Session", "hookimpl",
+    # records and events
+    "Candidate", "Completion", "DecodeRequest", "Delta", "Event", "Message", "Plan", "Problem", "Result", "Task", "TrainReport",
+    "Usage", "Verdict",
+    # errors
+    "ConfigError", "K2Error", "LimitExceeded", "PluginError", "PluginIncompatible", "PluginNotFound", "TransientError",
     "__version__",
-    "get_logger",
-    "hookimpl",
-    "solve",
 ]
+# fmt: on

@@ -156,7 +156,7 @@ def validated(model: type[M], data: Any, path: str = "", source: str = "") -> M:
         faults = [_fault(model, item, path) for item in error.errors(include_url=False)]
         first = ".".join(filter(None, [path, *map(str, error.errors()[0]["loc"])]))
         where = f"{source}: " if source else ""
-        raise ConfigError(where + "; ".join(faults), first) from error
+        raise ConfigError(where + "; ".join(faults), first, faults) from error
 
 
 def _fault(model: type[BaseModel], item: Any, path: str) -> str:

@@ -13,7 +13,7 @@ Everything else that a plugin raises is a plain Python error, and `boundary` tur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -24,9 +24,11 @@ class K2Error(Exception):
 class ConfigError(K2Error):
     """A configuration is wrong; `path` is the first wrong place (dotted, empty for the whole file), and in the message."""
 
-    def __init__(self, message: str, path: str = "") -> None:
+    def __init__(self, message: str, path: str = "", faults: Sequence[str] = ()) -> None:
         super().__init__(message if path in message else f"{path}: {message}")
         self.path = path
+        self.faults = tuple(faults) or (str(self),)
+        """Every fault found, each with its path, for front ends that print them a line each."""
 
 
 class PluginNotFound(K2Error):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from .config import Price
 from .ports import Call
@@ -71,19 +71,33 @@ def _cost(price: Price, prompt: int, completion: int) -> float:
     return (prompt * price.prompt + completion * price.completion) / 1e6
 
 
+class _Sum:
+    """Running totals of `Usage` values; cheaper than adding records."""
+
+    def __init__(self) -> None:
+        self.usage: dict[str, Any] = dict.fromkeys(Usage.model_fields, 0)
+
+    def add(self, usage: Usage) -> None:
+        for name, value in usage.__dict__.items():
+            self.usage[name] += value
+
+    def made(self) -> Usage:
+        return Usage.model_construct(**{**self.usage, "estimated": bool(self.usage["estimated"])})
+
+
 class Ledger:
     """Usage by request role. A run's ledger books into its runtime's too. Safe from several threads."""
 
     def __init__(self, parent: Ledger | None = None) -> None:
         self._parent = parent
         self._lock = threading.Lock()
-        self._usage: dict[str, Usage] = defaultdict(Usage)
+        self._sums: dict[str, _Sum] = defaultdict(_Sum)
         self._open: dict[str, str] = {}
 
     def usage(self) -> Mapping[str, Usage]:
         """By request role; calls still in flight count as started, their tokens not yet."""
         with self._lock:
-            books = dict(self._usage)
+            books = {role: total.made() for role, total in self._sums.items()}
             for role in self._open.values():
                 books[role] = books.get(role, Usage()) + Usage(started=1)
         return books
@@ -101,19 +115,15 @@ class Ledger:
 
     def open(self, call_id: str, role: str) -> None:
         """A call starts: it counts as in flight until it is settled."""
-        for ledger in self._chain():
-            with ledger._lock:
-                ledger._open[call_id] = role
+        with self._lock:
+            self._open[call_id] = role
+        if self._parent:
+            self._parent.open(call_id, role)
 
     def settle(self, call_id: str, role: str, usage: Usage) -> None:
         """A call has ended with what it used; one answered by a hook is settled without having been opened."""
-        for ledger in self._chain():
-            with ledger._lock:
-                ledger._open.pop(call_id, None)
-                ledger._usage[role] = ledger._usage[role] + usage
-
-    def _chain(self) -> Iterator[Ledger]:
-        ledger: Ledger | None = self
-        while ledger:
-            yield ledger
-            ledger = ledger._parent
+        with self._lock:
+            self._open.pop(call_id, None)
+            self._sums[role].add(usage)
+        if self._parent:
+            self._parent.settle(call_id, role, usage)

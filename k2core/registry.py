@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from .config import PipelineConfig, PluginTable, validated
-from .errors import ConfigError, PluginIncompatible, PluginNotFound, boundary, explain
+from .errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, boundary, explain
 from .plugin import Plugin
 from .spec import PROJECT, ROLE_HOOKS, ROLE_VERSIONS, Specs
 
@@ -121,15 +121,31 @@ class Registry:
             ) from error
 
     def assemble(self, config: PipelineConfig) -> list[Slot]:
-        """Load, configure and construct every plugin of a pipeline; errors name the configuration path."""
-        slots = [self._slot(path, role, table, weight) for path, role, table, weight in _tables(config)]
+        """Load, configure and construct every plugin of a pipeline; raises the first of the errors that `check` lists."""
+        slots, faults = self._try(config)
+        if faults:
+            raise faults[0]
+        return slots
+
+    def check(self, config: PipelineConfig) -> list[K2Error]:
+        """Everything that keeps a pipeline from being assembled, each error with its configuration path."""
+        return self._try(config)[1]
+
+    def _try(self, config: PipelineConfig) -> tuple[list[Slot], list[K2Error]]:
+        slots: list[Slot] = []
+        faults: list[K2Error] = []
+        for path, role, table, weight in _tables(config):
+            try:
+                slots.append(self._slot(path, role, table, weight))
+            except K2Error as error:
+                faults.append(error)
         for slot in slots:
             for field in slot.plugin.config.decoder_fields():
                 wanted = getattr(slot.plugin.config, field)
                 if wanted not in config.decoders:
                     known = ", ".join(config.decoders) or "none"
-                    raise ConfigError(f"there is no decoder {wanted!r}; [decoders] has: {known}", f"{slot.path}.{field}")
-        return slots
+                    faults.append(ConfigError(f"there is no decoder {wanted!r}; [decoders] has: {known}", f"{slot.path}.{field}"))
+        return slots, faults
 
     def _slot(self, path: str, role: str, table: PluginTable, weight: float) -> Slot:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import hashlib
 import itertools
 import random
@@ -204,8 +203,8 @@ class Run:
         return await self._call(slot, hook, call, self._scope(), self._invoke)
 
     def _scope(self, meter: Meter | None = None) -> Run:
-        scope = copy.copy(self)
-        scope._meter = meter
+        scope = object.__new__(Run)
+        scope.__dict__.update(self.__dict__, _meter=meter)
         return scope
 
     async def _call(self, slot: Slot, hook: str, call: Call, scope: Run, serve: Callable[..., Awaitable[Any]]) -> Any:
@@ -262,7 +261,8 @@ class Run:
         """Serve a decode call between its two entries in the ledger, whatever becomes of it."""
         meter = scope._serving()
         self.ledger.open(call.id, meter.request.role)
-        self.emit(CallStarted(call_id=call.id, plugin=slot.path, request=meter.request))
+        if self._observers:
+            self.emit(CallStarted(call_id=call.id, plugin=slot.path, request=meter.request))
         try:
             completions = checked_completions(await self._invoke(slot, hook, call, scope), meter.request, slot.use)
         except BaseException as error:
@@ -285,7 +285,6 @@ class Run:
         self, slot: Slot, call: Call, role: Any, status: Any, usage: Usage, made: Sequence[Completion], error: str = ""
     ) -> None:
         self.ledger.settle(call.id, role, usage)
-        ended = CallEnded(
-            call_id=call.id, plugin=slot.path, role=role, status=status, usage=usage, completions=tuple(made), error=error
-        )
-        self.emit(ended)
+        if self._observers:
+            fields = {"call_id": call.id, "plugin": slot.path, "role": role, "status": status, "usage": usage, "error": error}
+            self.emit(CallEnded(completions=tuple(made), **fields))
