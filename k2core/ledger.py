@@ -82,7 +82,7 @@ class _Sum:
             self.usage[name] += value
 
     def made(self) -> Usage:
-        return Usage.model_construct(**{**self.usage, "estimated": bool(self.usage["estimated"])})
+        return Usage(**{**self.usage, "estimated": bool(self.usage["estimated"])})
 
 
 class Ledger:

@@ -77,6 +77,11 @@ class Run:
 
     # what plugins tell
 
+    @property
+    def observed(self) -> bool:
+        """Whether anybody listens; building events for nobody would cost as much as all else in a run."""
+        return bool(self._observers)
+
     def emit(self, event: Event) -> None:
         if isinstance(event, CandidateMade):
             self._made.add(event.candidate.id)
@@ -261,7 +266,7 @@ class Run:
         """Serve a decode call between its two entries in the ledger, whatever becomes of it."""
         meter = scope._serving()
         self.ledger.open(call.id, meter.request.role)
-        if self._observers:
+        if self.observed:
             self.emit(CallStarted(call_id=call.id, plugin=slot.path, request=meter.request))
         try:
             completions = checked_completions(await self._invoke(slot, hook, call, scope), meter.request, slot.use)
@@ -285,6 +290,6 @@ class Run:
         self, slot: Slot, call: Call, role: Any, status: Any, usage: Usage, made: Sequence[Completion], error: str = ""
     ) -> None:
         self.ledger.settle(call.id, role, usage)
-        if self._observers:
+        if self.observed:
             fields = {"call_id": call.id, "plugin": slot.path, "role": role, "status": status, "usage": usage, "error": error}
             self.emit(CallEnded(completions=tuple(made), **fields))

@@ -215,7 +215,8 @@ class Runtime:
         task, outcome, error = asyncio.current_task(), list[Result](), ""
         assert task is not None
         self._running.add(task)
-        run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self._effective))
+        if run.observed:
+            run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self._effective))
         try:
             yield outcome
         except BaseException as caught:
@@ -223,7 +224,8 @@ class Runtime:
             raise
         finally:
             self._running.discard(task)
-            run.emit(RunEnded(result=outcome[0] if outcome else None, error=error, usage=run.usage))
+            if run.observed:
+                run.emit(RunEnded(result=outcome[0] if outcome else None, error=error, usage=run.usage))
 
 
 def _problem(problem: Problem | str) -> Problem:

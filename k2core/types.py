@@ -198,7 +198,7 @@ class Usage(Record):
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = self.__dict__, other.__dict__
         total = {name: mine[name] + theirs[name] for name in mine if name != "estimated"}
-        return Usage.model_construct(estimated=self.estimated or other.estimated, **total)
+        return Usage(estimated=self.estimated or other.estimated, **total)
 
 
 class Result(Record):
