@@ -40,7 +40,7 @@ class Runtime:
         self._running: set[asyncio.Task[Any]] = set()
         self._started: list[Slot] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._starting: asyncio.Future[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._portal: Portal | None = None
         self._lock = threading.Lock()
 
@@ -69,7 +69,7 @@ class Runtime:
             raise K2Error("this Runtime was started in another event loop; use solve_sync, or a Runtime for each loop")
         self._loop = loop
         if self._starting is None:
-            self._starting = asyncio.ensure_future(self._start())
+            self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
@@ -87,8 +87,9 @@ class Runtime:
             await asyncio.gather(*caller())
 
     async def stop(self) -> None:
-        """Cancel what runs, then stop every started plugin, last first. Errors on the way go to the log."""
-        running = [task for task in self._running if task is not asyncio.current_task()]
+        """Cancel what starts or runs, then stop every started plugin, last first. Errors on the way go to the log."""
+        starting = {self._starting} if self._starting else set()
+        running = (self._running | starting) - {asyncio.current_task()}
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -101,7 +102,11 @@ class Runtime:
         self._loop = self._starting = None
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

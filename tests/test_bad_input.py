@@ -161,7 +161,7 @@ def test_no_network_on_first_use_says_how_to_get_the_model(tmp_path: Path) -> No
 
 
 def test_a_problem_too_long_for_the_model_says_so_with_numbers(tmp_path: Path) -> None:
-    refused(think(LOCAL, tmp_path, "-", stdin=b"word " * 200_000), 1, "llamacpp (decoder)", "4096")
+    refused(think(LOCAL, tmp_path, "-", stdin=b"word " * 200_000), 1, "llamacpp (decoder)", "4,096")
 
 
 def test_a_home_and_cache_that_cannot_be_written_are_no_obstacle(tmp_path: Path) -> None:

@@ -81,6 +81,37 @@ def test_when_one_plugin_cannot_start_the_others_are_stopped_and_it_is_named() -
     assert journal == ["start", "stop", "stop"]
 
 
+def test_a_runtime_cancelled_while_it_starts_stops_what_had_started() -> None:
+    journal: list[str] = []
+
+    class Slow(Lives):
+        log = journal
+
+        @hookimpl
+        async def k2_start(self) -> None:
+            self.log.append("start")
+            await asyncio.sleep(10)
+            self.log.append("started")
+
+    async def entering() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), runtime({"hooks": {"a": {}, "b": {}}}, a=lives(journal), b=("hook", Slow)):
+                raise AssertionError
+
+    async def solving() -> None:
+        made = runtime({"hooks": {"a": {}, "b": {}}}, a=lives(journal), b=("hook", Slow))
+        task = asyncio.ensure_future(made.solve("x"))
+        await asyncio.sleep(0.05)
+        await made.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for case in (entering, solving):
+        journal.clear()
+        asyncio.run(case())
+        assert journal == ["start", "start", "stop", "stop"]
+
+
 def test_stopping_cancels_what_runs() -> None:
     async def main() -> Any:
         made = runtime({"decoders": {"solver": {"use": "fake", "delay": 10}}})

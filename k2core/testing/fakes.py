@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
-from ..plugin import Plugin, PluginConfig, hookimpl
+from ..events import CandidateMade, Event
+from ..plugin import DecoderName, Plugin, PluginConfig, hookimpl
 from ..ports import Run
-from ..types import Completion, DecodeRequest, Finish
+from ..types import Candidate, Completion, DecodeRequest, Message, Plan, Problem, Verdict
 
+E = TypeVar("E", bound=Event)
 Reply = str | Exception
 Respond = Callable[[DecodeRequest, int], Reply]
 """From a request and the index of the choice to its text, or to an exception, which is raised."""
+
+
+def cut(text: str, request: DecodeRequest) -> tuple[list[str], bool]:
+    """The words of a text, with the space before each, up to a stop string and `max_tokens`; False when the latter cut it."""
+    ends = [at for stop in request.stop if stop and (at := text.find(stop)) >= 0]
+    words = text[: min(ends, default=len(text))].split(" ")
+    pieces = words[:1] + [" " + word for word in words[1:]]
+    return pieces[: request.max_tokens], len(pieces) <= request.max_tokens
 
 
 class FakeDecoderConfig(PluginConfig):
@@ -38,7 +48,8 @@ class FakeDecoder(Plugin):
         self.requests.append(request)
         run.meter(prompt_tokens=sum(len(m.content.split()) for m in request.messages))
         try:
-            done = await asyncio.gather(*(self._choice(run, request, index) for index in range(request.n)))
+            replies = [self._reply(request, index) for index in range(request.n)]
+            done = await asyncio.gather(*(self._choice(run, request, *item) for item in enumerate(replies)))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -58,17 +69,100 @@ class FakeDecoder(Plugin):
             raise reply
         return reply
 
-    async def _choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
-        words = self._reply(request, index).split(" ")
-        kept = words[: request.max_tokens]
-        for place, word in enumerate(kept):
+    async def _choice(self, run: Run, request: DecodeRequest, index: int, reply: str) -> Completion:
+        words, whole = cut(reply, request)
+        for word in words:
             await asyncio.sleep(self.config.delay)
-            run.delta(word if place == 0 else " " + word, index)
+            run.delta(word, index)
             self.tokens += 1
-        finish: Finish = "stop" if len(kept) == len(words) else "length"
-        return Completion(text=" ".join(kept), tokens=len(kept), finish=finish, model="fake")
+        return Completion(text="".join(words), tokens=len(words), finish="stop" if whole else "length", model="fake")
 
 
 def fake_decoder(respond: Respond) -> type[FakeDecoder]:
     """A `FakeDecoder` class whose text is computed: `registry.add("decoder", "fake", fake_decoder(lambda request, i: …))`."""
     return type("ComputedDecoder", (FakeDecoder,), {"respond": staticmethod(respond), "__module__": __name__})
+
+
+class FakePlannerConfig(PluginConfig):
+    prompt: str = "Work step by step."
+    """The plan for every problem; empty for none."""
+
+
+class FakePlanner(Plugin):
+    """Has the same plan for every problem."""
+
+    config: FakePlannerConfig
+
+    @hookimpl
+    async def k2_plan(self) -> Plan | None:
+        return Plan(prompt=self.config.prompt) if self.config.prompt else None
+
+
+class FakeSamplerConfig(PluginConfig):
+    n: int = 1
+    """How many candidates."""
+    decoder: DecoderName = "solver"
+    """Who writes them."""
+
+
+class FakeSampler(Plugin):
+    """Asks for `n` candidates, one call each and side by side; the plan goes before the problem."""
+
+    config: FakeSamplerConfig
+
+    @hookimpl
+    async def k2_sample(self, run: Run, problem: Problem, plan: Plan | None) -> Sequence[Candidate]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(run, problem, plan, index)) for index in range(self.config.n)]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one(self, run: Run, problem: Problem, plan: Plan | None, index: int) -> Candidate:
+        hints = (Message(role="system", content=plan.prompt),) if plan else ()
+        asked = problem.messages or (Message(role="user", content=problem.prompt),)
+        seed, name = run.seed_for("sample", index), f"c{index}"
+        request = DecodeRequest(messages=hints + asked, seed=seed, decoder=self.config.decoder, candidates=(name,))
+        completion = (await run.decode(request))[0]
+        candidate = Candidate(id=name, text=completion.text, completion=completion)
+        run.emit(CandidateMade(candidate=candidate))
+        return candidate
+
+
+class FakeVerifierConfig(PluginConfig):
+    right: str = "42"
+    """Candidates whose text contains this are right, where no reference is given."""
+
+
+class FakeVerifier(Plugin):
+    """Looks for a string in each candidate."""
+
+    config: FakeVerifierConfig
+    listwise = False
+
+    @hookimpl
+    async def k2_verify(self, candidates: Sequence[Candidate], reference: str | None) -> Sequence[Verdict]:
+        return [self._verdict(candidate, reference or self.config.right) for candidate in candidates]
+
+    def _verdict(self, candidate: Candidate, right: str) -> Verdict:
+        found = right in candidate.text
+        return Verdict(
+            candidate_id=candidate.id, status="correct" if found else "incorrect", score=float(found), key=right if found else None
+        )
+
+
+class EventRecorder(Plugin):
+    """A hook that keeps all events, in `events`."""
+
+    def __init__(self, config: PluginConfig | None = None) -> None:
+        super().__init__(config)
+        self.events: list[Event] = []
+
+    @hookimpl
+    def k2_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]

@@ -1,0 +1,1 @@
+"""What plugins of each role must return and tell."""

@@ -1,0 +1,1 @@
+"""A stand-in for the real library, which takes seconds."""

@@ -1,0 +1,1 @@
+"""Modules whose import does what only `k2_start` may."""

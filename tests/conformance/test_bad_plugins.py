@@ -1,0 +1,179 @@
+"""The kit finds the one fault of each plugin in `bad_plugins`, by the check that is meant for it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bad_plugins.others import task
+from bad_plugins.planners import KEPT
+
+from k2core import Plan, Plugin, hookimpl
+from k2core.spec import ROLE_VERSIONS
+from k2core.testing import Report, Subject, check_plugin, checks_for
+from k2core.testing.report import examine
+
+FAST: dict[str, Any] = {"patience": 0.6, "limit": 6.0}
+IMPORTS = ("import_is_quiet", "import_starts_nothing", "import_changes_nothing", "import_is_light", "import_is_fast")
+CANCELLED = {"cancellation_is_not_swallowed"}
+LEAK = {"leaves_nothing_behind", "cancellation_leaves_nothing"}
+
+BAD: dict[str, dict[str, set[str]]] = {
+    "planner": {
+        "planners:NoPlugin": {"derives_from_plugin"},
+        "planners:NoCoroutine": {"hooks_match_their_specs"},
+        "planners:WrongArgument": {"hooks_match_their_specs", "registers"},
+        "planners:NotMarked": {"hooks_match_their_specs"},
+        "planners:MisspeltHook": {"hooks_match_their_specs", "registers"},
+        "planners:OtherRole": {"implements_its_role"},
+        "planners:ReturnsText": {"works_as_planner"},
+        "planners:WrongRole": {"asks_as_planner"},
+        "planners:LeaksTask": LEAK,
+        "planners:LeaksCall": {"cancellation_leaves_nothing"},
+        "planners:LeaksThread": {"starts_and_stops", *LEAK},
+        "planners:LeaksProcess": LEAK,
+        "planners:LeaksDescriptor": LEAK,
+        "planners:BlocksTheLoop": {"leaves_the_loop_free"},
+        "planners:Exits": {"errors_are_plain"},
+        "planners:SaysNothing": {"errors_are_plain"},
+        "planners:MixesRuns": {"runs_do_not_mix"},
+        "planners:RemembersOnTheClass": {"instances_share_nothing"},
+        "planners:CountsItsCalls": {"instances_share_nothing", "runs_do_not_mix"},
+        "planners:StuckAfterCancellation": {"works_after_cancellation", "errors_are_plain"},
+        "planners:HidesTheTimeout": CANCELLED,
+        "planners:FormatsTheProblem": {"survives_odd_problems"},
+        "planners:StopsOnlyOnce": {"starts_and_stops"},
+        "planners:ReadsWhenConstructed": {"constructor_touches_nothing"},
+        "configs:AcceptsUnknownOptions": {"config_refuses_unknown_options"},
+        "configs:WritesNoSecret": {"config_round_trips"},
+        "configs:Lossy": {"config_round_trips"},
+        "configs:WrongDefault": {"config_round_trips"},
+        "configs:NullInAList": {"config_round_trips"},
+        "configs:Undocumented": {"config_is_documented"},
+        "configs:NoDefault": {"config_is_documented", "config_is_valid"},
+        "configs:NotFrozen": {"config_is_frozen"},
+        "configs:NoPluginConfig": {"config_is_a_plugin_config"},
+        "configs:NoSchema": {"config_has_schema"},
+    },
+    "sampler": {
+        "samplers:SwallowsCancellation": CANCELLED,
+        "samplers:CannotBeCancelled": {"cancellation_is_prompt"},
+        "samplers:DuplicateIds": {"works_as_sampler"},
+        "samplers:ByFinishingOrder": {"order_is_not_that_of_finishing", "runs_do_not_mix"},
+        "samplers:DrawsItsOwnSeeds": {"order_is_not_that_of_finishing", "runs_do_not_mix", "instances_share_nothing"},
+        "samplers:NoCandidates": {"works_as_sampler"},
+        "samplers:RetriesForEver": {"limits_end_it"},
+        "samplers:HidesTheLimit": {"limits_end_it"},
+        "samplers:BeatsTheTimeout": {"ends_at_the_timeout"},
+        "samplers:NeedsAPlan": {"works_without_a_plan"},
+    },
+    "verifier": {
+        "verifiers:UnknownCandidate": {"works_as_verifier"},
+        "verifiers:ScoreOutOfRange": {"works_as_verifier"},
+        "verifiers:MissingVerdict": {"works_as_verifier"},
+        "verifiers:NoVerdicts": {"works_as_verifier"},
+        "verifiers:RaisesWithoutAnswer": {"survives_nasty_candidates"},
+        "verifiers:WrongRole": {"asks_as_verifier"},
+        "verifiers:CountsVotesPointwise": {"order_does_not_matter"},
+    },
+    "decoder": {
+        "decoders:OneTooFew": {"works_as_decoder"},
+        "decoders:DeltasDiffer": {"deltas_make_the_text"},
+        "decoders:CountsOneChoice": {"tokens_are_counted"},
+        "decoders:IgnoresMaxTokens": {"max_tokens_is_kept"},
+        "decoders:SaysStopWhenCut": {"max_tokens_is_kept"},
+        "decoders:IgnoresStop": {"stop_ends_the_text"},
+        "decoders:FailsWithoutAMessage": {"survives_odd_requests"},
+        "decoders:GuessesWhenCancelled": {"calls_are_settled"},
+        "decoders:GivesAnothersText": {"runs_do_not_mix"},
+    },
+    "hook": {
+        "hooks:SwallowsErrors": {"around_passes_errors"},
+        "hooks:SwallowsCancellation": {"around_passes_errors"},
+        "hooks:ChangesTheResult": {"around_keeps_the_result"},
+        "hooks:NotAsynchronous": {"around_is_a_context_manager"},
+        "hooks:RaisesAtAnEvent": {"observes_every_event"},
+        "hooks:SlowObserver": {"observes_quickly"},
+        "hooks:Asynchronous": {"hooks_match_their_specs"},
+    },
+    "trainer": {
+        "others:ReportsNothing": {"works_as_trainer"},
+        "others:SavesWhenCancelled": CANCELLED,
+    },
+    "tasks": {
+        "others:IgnoresTheLimit": {"works_as_tasks"},
+        "others:IgnoresTheSeed": {"works_as_tasks"},
+        "others:YieldsProblems": {"works_as_tasks"},
+        "others:NoTasks": {"works_as_tasks"},
+    },
+    "command": {
+        "others:NothingToRun": {"works_as_command"},
+        "others:NoCommand": {"works_as_command"},
+        "others:Greets": {"works_as_command"},
+    },
+}
+
+BAD_IMPORTS = {
+    "prints": "import_is_quiet",
+    "warns": "import_is_quiet",
+    "threads": "import_starts_nothing",
+    "processes": "import_starts_nothing",
+    "sockets": "import_starts_nothing",
+    "writes": "import_starts_nothing",
+    "slow": "import_is_fast",
+    "heavy": "import_is_light",
+    "environ": "import_changes_nothing",
+    "signals": "import_changes_nothing",
+    "logs": "import_changes_nothing",
+    "seeds": "import_changes_nothing",
+    "filters": "import_changes_nothing",
+}
+
+
+def failed(report: Report) -> set[str]:
+    return {finding.check for finding in report.failed}
+
+
+def find(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(f"bad_plugins.{module}"), name)
+
+
+@pytest.fixture(autouse=True)
+def _end_leaked_processes() -> Iterator[None]:
+    yield
+    while KEPT:
+        process = KEPT.pop()
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(("role", "where"), [(role, where) for role, plugins in BAD.items() for where in plugins])
+def test_each_fault_is_found(role: str, where: str) -> None:
+    probed = "constructor_touches_nothing" in BAD[role][where]
+    skip = {} if probed else dict.fromkeys([*IMPORTS, "constructor_touches_nothing"], "a fresh interpreter each takes its time")
+    report = check_plugin(role, find(where), **FAST, skip=skip, tasks=[task(1), task(2)], dataset=("any", "train"))
+    assert failed(report) == BAD[role][where], str(report)
+
+
+@pytest.mark.parametrize("module", BAD_IMPORTS)
+def test_each_fault_at_import_is_found(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class stands in for the module's own, so that its fault does not hit this process."""
+
+    class Planner(Plugin):
+        @hookimpl
+        async def k2_plan(self) -> Plan:
+            return Plan(prompt="Add.")
+
+    Planner.__module__, Planner.__qualname__ = f"bad_plugins.importing.{module}", "Planner"
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "bad_plugins" / "heavy")
+    report = examine(Subject("planner", Planner), [check for check in checks_for("planner") if check.static])
+    assert failed(report) == {BAD_IMPORTS[module]}, str(report)
+
+
+def test_every_check_has_found_something() -> None:
+    found = {check for plugins in BAD.values() for checks in plugins.values() for check in checks} | set(BAD_IMPORTS.values())
+    assert found == {check.name for role in ROLE_VERSIONS for check in checks_for(role)}
