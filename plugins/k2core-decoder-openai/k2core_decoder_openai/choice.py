@@ -1,0 +1,153 @@
+"""One choice of an answer while it grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from k2core.ports import Run
+from k2core.thinking import Piece, ThinkSplitter
+from k2core.types import Completion, Finish, Timing, TokenLogprob
+
+from .config import OpenAIConfig
+from .surrogates import SurrogateJoiner
+
+FINISHES: Mapping[str, Finish] = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "filter",
+    "tool_calls": "tool",
+    "function_call": "tool",
+}
+"""The finish reasons that mean something other than `stop`."""
+
+
+class Choice:
+    """Collects the text, reasoning, log-probabilities and token count of one choice."""
+
+    def __init__(self, config: OpenAIConfig, run: Run, index: int) -> None:
+        self._split = ThinkSplitter(config.think, config.think_tags)
+        self._content, self._thought = SurrogateJoiner(), SurrogateJoiner()
+        self._closing = config.think_tags[1] if config.think == "auto" else ""
+        self._opening = config.think_tags[0]
+        self._run, self._index = run, index
+        self._parts: tuple[list[str], list[str]] = ([], [])
+        self._logprobs: list[TokenLogprob] | None = None
+        self.tokens = 0
+        self.finish: str | None = None
+        self.first: float | None = None
+        """When its first token came, on the monotonic clock."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts[False])
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._parts[True])
+
+    @property
+    def stray_closing(self) -> bool:
+        """The text has a closing tag: its opening tag must have been in the prompt."""
+        return bool(self._closing) and self._closing in self.text
+
+    def chunk(self, choice: Mapping[str, Any]) -> None:
+        """Take one chunk of a stream. It counts as one token if it says anything, or as those whose log-probabilities it holds."""
+        part = choice.get("delta")
+        content, reasoning, other = _content(choice.get("message") if part is None else part)
+        logprobs = choice.get("logprobs")
+        tokens = self._take_logprobs(logprobs) if logprobs else 0
+        self._grow(content, reasoning, tokens or int(bool(content or reasoning or other)))
+        if choice.get("finish_reason"):
+            self._end(choice["finish_reason"])
+
+    def whole(self, choice: Mapping[str, Any], tokens: int | None) -> None:
+        """Take a choice that came in one piece, of so many tokens if that is known."""
+        content, reasoning, _ = _content(choice.get("message"))
+        counted = self._take_logprobs(choice.get("logprobs") or {})
+        if self._closing in content and not content.lstrip().startswith(self._opening) and self._closing and not reasoning:
+            self._split = ThinkSplitter("open", (self._opening, self._closing))
+        if tokens is None:
+            tokens = counted or -(-len(content + reasoning) // 4)
+        self._grow(content, reasoning, tokens)
+        self._end(choice.get("finish_reason") or "stop")
+
+    def _grow(self, content: str, reasoning: str, tokens: int) -> None:
+        pieces: list[Piece] = []
+        if reasoning:
+            self._split.text_only()
+            pieces.append((self._thought.feed(reasoning), True))
+        if content:
+            content = self._content.feed(content)
+            pieces += [(content, False)] if self._split.settled else self._split.feed(content)
+        self._put(pieces, tokens)
+
+    def _end(self, reason: Any) -> None:
+        self.finish = str(reason)
+        rest = self._content.end()
+        pieces = [(self._thought.end(), True), *(self._split.feed(rest) if rest else ()), *self._split.end()]
+        self._put(pieces, 0)
+
+    def _put(self, pieces: list[Piece], tokens: int) -> None:
+        if tokens and self.first is None:
+            self.first = time.monotonic()
+        self.tokens += tokens
+        for text, reasoning in pieces:
+            if text:
+                self._parts[reasoning].append(text)
+                self._run.delta(text, self._index, reasoning=reasoning, tokens=tokens)
+                tokens = 0
+        if tokens:  # text that is held back until more is known
+            self._run.delta("", self._index, tokens=tokens)
+
+    def _take_logprobs(self, logprobs: Mapping[str, Any]) -> int:
+        tokens = logprobs.get("content") or ()
+        if tokens:
+            self._logprobs = self._logprobs or []
+            self._logprobs += map(_logprob, tokens)
+        return len(tokens)
+
+    def completion(self, tokens: int, model: str, timing: Timing) -> Completion:
+        """What has become of it; `tokens` is the count to report."""
+        return Completion(
+            text=self.text,
+            reasoning=self.reasoning,
+            tokens=tokens,
+            finish=FINISHES.get(self.finish or "", "stop"),
+            logprobs=None if self._logprobs is None else tuple(self._logprobs),
+            model=model,
+            timing=timing,
+        )
+
+
+def _content(part: Mapping[str, Any] | None) -> tuple[str, str, bool]:
+    """Text, reasoning, and whether there is anything else, of a delta or message."""
+    if not part:
+        return "", "", False
+    content, reasoning = part.get("content"), part.get("reasoning_content") or part.get("reasoning")
+    if isinstance(content, list):
+        content, inner = _parts_of(content)
+        reasoning = reasoning or inner
+    if not content and not reasoning:
+        content = part.get("refusal")
+    text = content if isinstance(content, str) else ""
+    thought = reasoning if isinstance(reasoning, str) else ""
+    return text, thought, bool(part.get("tool_calls"))
+
+
+def _parts_of(content: list[Any]) -> tuple[str, str]:
+    """Content that comes as a list of typed parts (Mistral): text and reasoning."""
+    text = reasoning = ""
+    for part in content:
+        if part.get("type") == "thinking":
+            inner = part.get("thinking")
+            reasoning += inner if isinstance(inner, str) else _parts_of(inner or [])[0]
+        else:
+            text += part.get("text") or ""
+    return text, reasoning
+
+
+def _logprob(token: Mapping[str, Any]) -> TokenLogprob:
+    top = tuple((t["token"], float(t["logprob"])) for t in token.get("top_logprobs") or ())
+    return TokenLogprob(token=token["token"], logprob=float(token["logprob"]), top=top)

@@ -1,0 +1,193 @@
+"""Good answers in every form that servers give them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+
+def check_deltas(out: Any) -> None:
+    """The deltas concatenate to the completions, exactly."""
+    for index, completion in enumerate(out.completions):
+        assert out.streamed(index) == completion.text
+        assert out.streamed(index, reasoning=True) == completion.reasoning
+
+
+def test_a_stream_with_usage(kit: Any) -> None:
+    chunks = [kit.chunk("", role="assistant"), kit.chunk("fo"), kit.chunk("ur"), kit.chunk(finish="stop"), kit.usage(9, 3)]
+    out = kit.stream(kit.events(*chunks))
+    assert (out.error, out.text, out.reasoning) == (None, "four", "")
+    (completion,) = out.completions
+    assert (completion.tokens, completion.finish, completion.model) == (3, "stop", "loop")
+    assert completion.timing.first_token is not None
+    assert 0 < completion.timing.first_token <= completion.timing.total
+    assert [d.text for d in out.deltas] == ["fo", "ur"]
+    total = out.ledger.total
+    assert (total.started, total.served, total.prompt_tokens, total.completion_tokens, total.estimated) == (1, 1, 9, 3, False)
+
+
+def test_without_usage_chunks_are_counted(kit: Any) -> None:
+    out = kit.stream(kit.events(kit.chunk("a"), kit.chunk("b"), kit.chunk("c", finish="length")))
+    assert (out.completions[0].tokens, out.completions[0].finish) == (3, "length")
+    assert (out.ledger.total.completion_tokens, out.ledger.total.estimated) == (3, True)
+
+
+def test_usage_on_every_chunk_counts_what_came_after_the_last(kit: Any) -> None:
+    def with_usage(text: str, tokens: int) -> dict[str, Any]:
+        return {**kit.chunk(text), "usage": {"prompt_tokens": 4, "completion_tokens": tokens}}
+
+    out = kit.stream(kit.events(with_usage("ab", 2), with_usage("cdef", 5), kit.chunk("g"), done=False))
+    assert "after 3 tokens without a finish reason" in str(out.error)
+    assert (out.ledger.total.prompt_tokens, out.ledger.total.completion_tokens) == (4, 6)
+
+
+def test_null_usage_and_missing_index_are_understood(kit: Any) -> None:
+    first = {"usage": None, "error": None, "choices": [{"delta": {"content": "hi"}}]}
+    last = {"choices": [{"delta": {}, "finish_reason": "eos"}], "usage": {"prompt_tokens": 1, "completion_tokens": 5}}
+    out = kit.stream(kit.events(first, last))
+    assert (out.text, out.completions[0].tokens, out.completions[0].finish) == ("hi", 5, "stop")
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])
+def test_a_stream_cut_anywhere_even_inside_characters(kit: Any, piece: int) -> None:
+    """Raw UTF-8, and JSON escapes whose halves of a character come in two chunks."""
+    raw = "data: " + json.dumps(kit.chunk("naïve 🎉"), ensure_ascii=False) + "\r\n\r\n: keep-alive\r\n\r\n"
+    halves = 'data: {"choices":[{"delta":{"content":"\\ud83c"}}]}\n\ndata: {"choices":[{"delta":{"content":"\\udf89!"}}]}\n\n'
+    stream = raw.encode() + halves.encode() + kit.events(kit.chunk(finish="stop"))
+    out = kit.stream(*(stream[at : at + piece] for at in range(0, len(stream), piece)))
+    assert out.text == "naïve 🎉🎉!"
+    check_deltas(out)
+
+
+def test_a_stream_may_end_without_done_and_without_a_newline(kit: Any) -> None:
+    out = kit.stream(kit.events(kit.chunk("x"), kit.chunk(finish="stop"), done=False).rstrip())
+    assert out.text == "x"
+
+
+def test_what_follows_done_is_ignored(kit: Any) -> None:
+    out = kit.stream(kit.events(kit.chunk("x", finish="stop")) + b"data: junk\n\n")
+    assert out.text == "x"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_fields(kit: Any, field: str) -> None:
+    chunks = [kit.chunk(**{field: "be"}), kit.chunk(**{field: "cause"}), kit.chunk("four"), kit.chunk(finish="stop")]
+    out = kit.stream(kit.events(*chunks), options={"think": "open"})
+    assert (out.text, out.reasoning) == ("four", "because")
+    check_deltas(out)
+    message = {"content": "four", field: "because"}
+    out = kit.answer(json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode())
+    assert (out.text, out.reasoning) == ("four", "because")
+    check_deltas(out)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 100])
+def test_think_tags_in_a_stream(kit: Any, cut: int) -> None:
+    text = "<think>two\nand two</think>\n\nfour"
+    chunks = [kit.chunk(text[at : at + cut]) for at in range(0, len(text), cut)]
+    out = kit.stream(kit.events(*chunks, kit.chunk(finish="stop")))
+    assert (out.text, out.reasoning, out.completions[0].tokens) == ("four", "two\nand two", len(chunks))
+    assert out.ledger.total.completion_tokens == sum(d.tokens for d in out.deltas) == len(chunks)
+    check_deltas(out)
+
+
+def test_a_template_that_opens_the_block(kit: Any) -> None:
+    stream = kit.events(kit.chunk("because</th"), kit.chunk("ink>four", finish="stop"))
+    out = kit.stream(stream, options={"think": "open"})
+    assert (out.text, out.reasoning, out.warnings) == ("four", "because", [])
+    check_deltas(out)
+    out = kit.stream(stream)
+    assert (out.text, out.reasoning) == ("because</think>four", "")
+    assert 'set think = "open"' in out.warnings[0]
+    check_deltas(out)
+    out = kit.answer(kit.whole("because</think>four"))
+    assert (out.text, out.reasoning) == ("four", "because")
+    check_deltas(out)
+
+
+def test_content_in_typed_parts_and_refusals(kit: Any) -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    out = kit.stream(kit.events(kit.chunk([thinking]), kit.chunk([{"type": "text", "text": "four"}], finish="stop")))
+    assert (out.text, out.reasoning) == ("four", "hm")
+    out = kit.stream(kit.events(kit.chunk(refusal="I will not."), kit.chunk(finish="content_filter")))
+    assert (out.text, out.completions[0].finish) == ("I will not.", "filter")
+
+
+def test_choices_by_index_however_they_are_interleaved(kit: Any) -> None:
+    chunks = [kit.chunk("c", 2), kit.chunk("a", 0), kit.chunk("b", 1), kit.chunk("A", 0), kit.chunk(index=1, finish="length")]
+    chunks += [kit.chunk(index=0, finish="stop"), kit.chunk("C", 2), kit.chunk("!", 2, finish="tool_calls"), kit.usage(5, 6)]
+    out = kit.stream(kit.events(*chunks), n=3)
+    assert [c.text for c in out.completions] == ["aA", "b", "cC!"]
+    assert [c.finish for c in out.completions] == ["stop", "length", "tool"]
+    assert [c.tokens for c in out.completions] == [2, 1, 3]
+    assert out.server.bodies[0]["n"] == 3
+    check_deltas(out)
+
+
+def test_a_report_for_each_choice_is_added_up(kit: Any) -> None:
+    """llama.cpp's way."""
+    chunks = [kit.chunk("a", 0, "stop"), kit.usage(7, 10), kit.chunk("b", 1, "stop"), kit.usage(7, 30)]
+    out = kit.stream(kit.events(*chunks), n=2)
+    assert (out.ledger.total.prompt_tokens, out.ledger.total.completion_tokens) == (7, 40)
+
+
+def test_a_report_of_one_choice_for_all_is_not_believed(kit: Any) -> None:
+    """llama.cpp's way when it does not stream."""
+    body = kit.whole("x" * 40, "y" * 80, usage={"prompt_tokens": 3, "completion_tokens": 9}, timings={})
+    out = kit.answer(body, {"stream": False}, n=2)
+    assert [c.tokens for c in out.completions] == [10, 20]
+    assert (out.ledger.total.prompt_tokens, out.ledger.total.completion_tokens) == (3, 30)
+
+
+def test_reported_tokens_are_spread_over_the_choices(kit: Any) -> None:
+    chunks = [kit.chunk("a", 0), kit.chunk("b", 0, "stop"), kit.chunk("c", 1, "stop"), kit.usage(7, 31)]
+    out = kit.stream(kit.events(*chunks), n=2)
+    assert [c.tokens for c in out.completions] == [21, 10]
+
+
+def test_log_probabilities_are_kept_and_count_the_tokens(kit: Any) -> None:
+    def scored(text: str, *tokens: str) -> dict[str, Any]:
+        made = kit.chunk(text)
+        top = [{"token": "x", "logprob": -1}, {"token": "y", "logprob": -2.5}]
+        made["choices"][0]["logprobs"] = {"content": [{"token": t, "logprob": -0.5, "top_logprobs": top} for t in tokens]}
+        return dict(made)
+
+    out = kit.stream(kit.events(scored("four!", "fo", "ur", "!"), scored("", "<eos>"), kit.chunk(finish="stop")), logprobs=2)
+    (completion,) = out.completions
+    assert [t.token for t in completion.logprobs] == ["fo", "ur", "!", "<eos>"]
+    assert (completion.logprobs[0].logprob, completion.logprobs[0].top) == (-0.5, (("x", -1.0), ("y", -2.5)))
+    assert completion.tokens == 4
+    assert out.server.bodies[0]["top_logprobs"] == 2
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "text/plain", ""])
+def test_plain_json_is_understood_whatever_was_asked(kit: Any, kind: str) -> None:
+    body = kit.whole("four", "five", usage={"prompt_tokens": 3, "completion_tokens": 10})
+    out = kit.ask(lambda wire: wire.answer(200, body, kind), n=2)
+    assert [c.text for c in out.completions] == ["four", "five"]
+    assert [c.tokens for c in out.completions] == [5, 5]
+    assert out.ledger.total.completion_tokens == 10
+    check_deltas(out)
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream; charset=utf-8", "text/plain", "application/octet-stream", ""])
+def test_a_stream_is_understood_whatever_was_asked(kit: Any, kind: str) -> None:
+    body = b": hello\n\n" + kit.events(kit.chunk("four", finish="stop"))
+    out = kit.ask(lambda wire: wire.answer(200, body, kind), {"stream": False})
+    assert out.text == "four"
+    assert out.server.bodies[0]["stream"] is False
+
+
+def test_an_answer_in_one_piece_without_usage_is_estimated(kit: Any) -> None:
+    out = kit.answer(kit.whole("x" * 40, finish="max_tokens"), {"stream": False})
+    assert (out.completions[0].tokens, out.completions[0].finish) == (10, "length")
+
+
+def test_a_large_prompt_passes(kit: Any) -> None:
+    from k2core import Message
+
+    out = kit.stream(kit.events(kit.chunk("ok", finish="stop")), messages=(Message(role="user", content="x" * 3_000_000),))
+    assert out.text == "ok"
+    assert len(out.server.bodies[0]["messages"][0]["content"]) == 3_000_000
