@@ -38,7 +38,7 @@ class Meter:
         self.streamed = 0
         self.prompt: int | None = None
         self.completion: int | None = None
-        self.settled = False
+        self.settled = self.estimated = False
         self.started = time.monotonic()
         prompt, completion = prompt_bound(request), request.n * request.max_tokens
         call.reserve = prompt + completion
@@ -61,7 +61,7 @@ class Meter:
             completion_tokens=completion,
             seconds=time.monotonic() - self.started,
             cost=_cost(self.price, prompt, completion),
-            estimated=bool(prompt and self.prompt is None) or bool(completion and not exact),
+            estimated=self.estimated or bool(prompt and self.prompt is None) or bool(completion and not exact),
             **{outcome: 1},
         )
         return self.call.usage

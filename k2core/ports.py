@@ -81,8 +81,8 @@ class Run(Protocol):
     def delta(self, text: str, index: int = 0, *, reasoning: bool = False, tokens: int = 1) -> None:
         """For decoders, while serving a call: choice `index` has grown by `text`, which took `tokens` tokens."""
 
-    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None) -> None:
-        """For decoders, while serving a call: exact counts so far, over all choices. May be called again."""
+    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
+        """For decoders, while serving a call: counts so far, over all choices. May be called again; `estimated` marks them as such."""
 
     def emit(self, event: Event) -> None:
         """Tell the observers; `run_id` and `at` are filled in."""

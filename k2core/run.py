@@ -86,9 +86,14 @@ class Run:
         if isinstance(event, CandidateMade):
             self._made.add(event.candidate.id)
         if self._observers:
-            filled = event.model_copy(update={"run_id": self.id, "at": time.monotonic() - self._began})
-            for observer in self._observers:
-                observer(filled)
+            self._tell(event.model_copy(update={"run_id": self.id, "at": self._now()}))
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
 
     def warn(self, where: str, message: str) -> None:
         self.warnings.append(f"{where}: {message}")
@@ -100,13 +105,12 @@ class Run:
         if self._observers:
             names, role = meter.request.candidates, meter.request.role
             candidate = names[index] if index < len(names) else None
-            delta = Delta(
-                call_id=meter.call.id, role=role, candidate=candidate, index=index, text=text, reasoning=reasoning, tokens=tokens
-            )
-            self.emit(delta)
+            about: dict[str, Any] = {"run_id": self.id, "at": self._now(), "call_id": meter.call.id, "role": role, "candidate": candidate}
+            self._tell(Delta(index=index, text=text, reasoning=reasoning, tokens=tokens, **about))
 
-    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None) -> None:
+    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
         meter = self._serving()
+        meter.estimated |= estimated
         meter.prompt = meter.prompt if prompt_tokens is None else prompt_tokens
         meter.completion = meter.completion if completion_tokens is None else completion_tokens
 

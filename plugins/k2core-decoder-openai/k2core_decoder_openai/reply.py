@@ -76,8 +76,10 @@ class Reply:
         return self._choices.setdefault(index, Choice(self._config, self._run, index))
 
     def settle(self) -> None:
-        """Tell the run what the server counted, whether the answer is complete or not."""
-        self._run.meter(prompt_tokens=self._usage.prompt, completion_tokens=self._usage.completion(self.tokens))
+        """Tell the run what the server counted, whether the answer is complete or not; our own count is an estimate."""
+        total = self._usage.completion(self.tokens)
+        guessed = total is None and self.tokens > 0
+        self._run.meter(prompt_tokens=self._usage.prompt, completion_tokens=total, estimated=guessed)
 
     def completions(self, stray: bytes = b"") -> Sequence[Completion]:
         """All choices by index. Raises `TransientError` on a truncated answer and `ValueError` on one with too few choices."""

@@ -34,6 +34,13 @@ def test_without_usage_chunks_are_counted(kit: Any) -> None:
     assert (out.ledger.total.completion_tokens, out.ledger.total.estimated) == (3, True)
 
 
+def test_counted_chunks_stay_an_estimate_when_only_the_prompt_is_reported(kit: Any) -> None:
+    prompt_only = {"choices": [], "usage": {"prompt_tokens": 9}}
+    out = kit.stream(kit.events(kit.chunk("a"), kit.chunk("b", finish="stop"), prompt_only))
+    total = out.ledger.total
+    assert (total.prompt_tokens, total.completion_tokens, total.estimated) == (9, 2, True)
+
+
 def test_usage_on_every_chunk_counts_what_came_after_the_last(kit: Any) -> None:
     def with_usage(text: str, tokens: int) -> dict[str, Any]:
         return {**kit.chunk(text), "usage": {"prompt_tokens": 4, "completion_tokens": tokens}}
