@@ -90,6 +90,9 @@ def _guarded(command: str, log: str | None, arguments: Sequence[str], parser: ar
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; say nothing more
         return 1
+    except OSError as error:  # such as a full disk behind stdout; plugins' own errors have passed a boundary
+        print(f"k2: error: {explain(error)}", file=sys.stderr)
+        return 1
     except K2Error as error:
         print(f"k2: error: {explain(error)}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | PluginNotFound | PluginIncompatible) else 1
@@ -105,4 +108,5 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         plugin.k2_commands(app=parser.add_subparsers(required=True))  # type: ignore[attr-defined] # load() has checked it
     options = parser.parse_args(arguments)
     status: int = options.run(options)
+    sys.stdout.flush()  # what cannot be written fails here, where it is told, and not at exit
     return status

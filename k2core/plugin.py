@@ -36,6 +36,9 @@ class Plugin:
 
     config: PluginConfig
 
+    path: str = ""
+    """Where it stands in the pipeline, such as `hooks.budget`; the kernel sets it after construction, for messages."""
+
     listwise: ClassVar[bool] = True
     """Verifiers: True when a verdict depends on the other candidates, so it is remembered for that set only."""
 

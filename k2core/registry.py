@@ -154,7 +154,9 @@ class Registry:
             raise type(error)(f"{path}.use: {error}") from error
         options = validated(cls.config_type(), table.options, path)
         with boundary(role, table.use):
-            return Slot(path, role, table.use, cls(options), weight)
+            plugin = cls(options)
+        plugin.path = path
+        return Slot(path, role, table.use, plugin, weight)
 
 
 def check_class(role: str, name: str, plugin: Any) -> type[Plugin]:

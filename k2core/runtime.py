@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -50,13 +50,17 @@ class Runtime:
         return self._effective
 
     def _guarded(self, path: str, tell: Callable[..., Any]) -> Observer:
-        """Observers may fail, into the log."""
+        """Observers may fail, into the log; the first failure says so, the rest would only repeat it."""
+        failed = False
 
         def observe(event: Event) -> None:
+            nonlocal failed
             try:
                 tell(event=event)
             except Exception as error:
-                get_logger(plugin=path).error("observer failed", kind=event.kind, error=explain(error), exc_info=error)
+                if not failed:
+                    get_logger(plugin=path).error("observer failed", kind=event.kind, error=explain(error), exc_info=error)
+                failed = True
 
         return observe
 
@@ -134,7 +138,7 @@ class Runtime:
         """
         return await self._solve(_problem(problem), seed, ())
 
-    async def stream(self, problem: Problem | str, *, seed: int | None = None) -> AsyncIterator[Event]:
+    async def stream(self, problem: Problem | str, *, seed: int | None = None) -> AsyncGenerator[Event, None]:
         """Solve one problem and yield its events; the last is `RunEnded`. Closing the iterator cancels the run."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         task = asyncio.ensure_future(self._solve(_problem(problem), seed, (events.put_nowait,)))

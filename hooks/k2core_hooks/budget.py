@@ -18,6 +18,7 @@ from k2core.ports import UNSET, Call, Run
 from k2core.types import Usage
 
 PATH = "hooks.budget"
+"""Its usual place in a pipeline, for messages before the kernel has said which it is."""
 
 
 class Caps(PluginConfig):
@@ -124,6 +125,7 @@ class Budget(Plugin):
     @hookimpl
     async def k2_start(self) -> None:
         self._all.began = time.monotonic()
+        self._all.path = self.path or PATH
 
     @hookimpl
     def k2_event(self, event: Event) -> None:
@@ -139,7 +141,7 @@ class Budget(Plugin):
 
     def _account(self, run_id: str) -> Account:
         with self._lock:
-            return self._runs.setdefault(run_id, Account(f"{PATH}.problem", self.config.problem))
+            return self._runs.setdefault(run_id, Account(f"{self._all.path}.problem", self.config.problem))
 
     @asynccontextmanager
     async def _guard(self, run_id: str, call: Call) -> AsyncIterator[None]:

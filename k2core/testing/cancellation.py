@@ -78,7 +78,7 @@ def _try(subject: Subject) -> Experience:
     before = holdings()
     played = subject.play(lambda: _cancel_often(subject, script, seconds, seen), GRACE)
     played.value()
-    if left := [*played.tasks, *left_behind(before, GRACE)]:
+    if left := [*played.tasks, *left_behind(before)]:
         seen.left.append(f"after cancellations it leaves {', '.join(left)}; release in `finally`, and await what you cancel")
     return seen
 

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+RELEASE = 1.0
+"""Seconds in which threads, processes and files that were let go of must be gone."""
 _PROC = Path("/proc/self/fd")
 
 
@@ -63,9 +65,9 @@ def _files() -> list[tuple[int, str]]:
     return found
 
 
-def left_behind(before: Holdings, seconds: float, *, files: bool = True) -> list[str]:
-    """What this process holds more than `before`, given some seconds to let go of it."""
-    end = time.monotonic() + seconds
+def left_behind(before: Holdings, *, files: bool = True) -> list[str]:
+    """What this process holds more than `before`, given `RELEASE` seconds to let go of it."""
+    end = time.monotonic() + RELEASE
     left = _difference(before, holdings(), files)
     while left and time.monotonic() < end:
         gc.collect()  # what nobody refers to any more does not count

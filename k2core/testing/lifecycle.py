@@ -47,7 +47,7 @@ def starts_and_stops(subject: Subject) -> Faults:
     before = holdings()
     subject.play(main).value()
     yield from faults
-    if left := left_behind(before, GRACE, files=False):
+    if left := left_behind(before, files=False):
         yield f"after k2_stop there still are {', '.join(left)}"
 
 
@@ -98,7 +98,7 @@ def leaves_nothing_behind(subject: Subject) -> Faults:
         after_first = after_first or holdings()
     if tasks:
         yield f"it leaves tasks in the event loop: {'; '.join(tasks)}; end them in k2_stop, and await those you cancel"
-    if left := left_behind(before, GRACE, files=False) or left_behind(after_first or before, GRACE):
+    if left := left_behind(before, files=False) or left_behind(after_first or before):
         yield f"it leaves {', '.join(left)}; close and join in k2_stop, and in `finally` what belongs to one call"
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 BEAT = 0.02
 STALL = 0.5
 """Seconds for which a plugin may hold up the event loop."""
-GRACE = 0.3
+GRACE = 0.5
 """Seconds in which tasks may end that were cancelled."""
 _ABANDONED: list[object] = []
 """Loops and tasks that would not end; kept, lest their collection disturbs the tests that follow."""
@@ -152,7 +152,7 @@ async def bounded(work: Awaitable[T], seconds: float) -> asyncio.Task[T] | None:
 
 
 async def _shutdown_executor(loop: asyncio.AbstractEventLoop) -> None:
-    await asyncio.wait({asyncio.ensure_future(loop.shutdown_default_executor())}, timeout=GRACE)
+    await asyncio.wait({asyncio.ensure_future(loop.shutdown_default_executor())}, timeout=4 * GRACE)
 
 
 def _others() -> set[asyncio.Task[Any]]:
