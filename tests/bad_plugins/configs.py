@@ -108,3 +108,18 @@ class PatternConfig(PluginConfig):
 
 class NoSchema(Planner):
     config: PatternConfig
+
+
+class PickyConfig(PluginConfig):
+    depth: int
+    """Levels; required, as nobody can guess it."""
+
+
+class Picky(Plugin):
+    """Nothing is wrong with it, once it is configured."""
+
+    config: PickyConfig
+
+    @hookimpl
+    async def k2_plan(self) -> Plan:
+        return Plan(prompt="Add. " * self.config.depth)

@@ -63,6 +63,12 @@ class ReturnsText(Plugin):
         return (await asked(run, problem)).prompt  # type: ignore[return-value] # the fault
 
 
+class Silent(Plugin):
+    @hookimpl
+    async def k2_plan(self) -> Plan:
+        return Plan(prompt=" ")
+
+
 class WrongRole(Plugin):
     @hookimpl
     async def k2_plan(self, run: Run, problem: Problem) -> Plan:
@@ -96,7 +102,7 @@ class LeaksThread(Plugin):
 class LeaksProcess(Plugin):
     @hookimpl
     async def k2_plan(self, run: Run, problem: Problem) -> Plan:
-        KEPT.append(subprocess.Popen(["sleep", "5"]))  # noqa: ASYNC220 # starting takes no time; not ending it is the fault
+        KEPT.append(subprocess.Popen(["sleep", "30"]))  # noqa: ASYNC220 # starting takes no time; not ending it is the fault
         return await asked(run, problem)
 
 

@@ -8,35 +8,16 @@ import time
 import unittest
 
 import pytest
+from bad_plugins.configs import Picky, PickyConfig
+from bad_plugins.planners import Silent
 
 import k2core.testing
-from k2core import Plan, Plugin, PluginConfig, PluginNotFound, hookimpl
+from k2core import Plan, Plugin, PluginNotFound, hookimpl
 from k2core.spec import ROLE_VERSIONS
 from k2core.testing import Check, FakePlanner, Report, Subject, assert_conforms, check_installed, check_plugin, checks_for
 
 CHECKS = checks_for("planner")
 SUBJECT = Subject("planner", FakePlanner)
-
-
-class Silent(Plugin):
-    """A planner with one fault."""
-
-    @hookimpl
-    async def k2_plan(self) -> Plan:
-        return Plan(prompt=" ")
-
-
-class PickyConfig(PluginConfig):
-    depth: int
-    """Levels; required, as nobody can guess it."""
-
-
-class Picky(FakePlanner):
-    config: PickyConfig  # type: ignore[assignment] # another configuration on purpose
-
-    @hookimpl
-    async def k2_plan(self) -> Plan | None:
-        return Plan(prompt="Add." * self.config.depth)
 
 
 def test_public_names() -> None:
