@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from k2core.ports import Run
+from k2core.thinking import Piece, ThinkSplitter
 from k2core.types import Completion, DecodeRequest, Finish, Timing, TokenLogprob
 
 from .request import too_long
-from .think import Piece, ThinkSplitter
 
 GATHER = 0.004
 """Seconds in which the chunks of one step, one for each choice, are gathered before the loop looks at them."""
@@ -24,10 +24,10 @@ _FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "tool_calls": 
 @dataclass
 class _Choice:
     index: int
+    splitter: ThinkSplitter
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    splitter: ThinkSplitter | None = None
     tokens: int = 0
     """Generated, by llama.cpp's own count."""
     told: int = 0
@@ -47,9 +47,7 @@ class Stream:
         self._sent = time.monotonic()
         self._chunks: deque[tuple[float, int, Mapping[str, Any]]] = deque()
         self._scheduled = False
-        self._choices = [_Choice(index) for index in range(request.n)]
-        for choice in self._choices if think != "off" else ():
-            choice.splitter = ThinkSplitter(inside=think == "open")
+        self._choices = [_Choice(index, ThinkSplitter(think)) for index in range(request.n)]
         self._finishing = 0
         self._prompt: int | None = None
         self._failure: Exception | None = None
@@ -121,10 +119,10 @@ class Stream:
             choice.tokens = max(choice.tokens, int(timings["predicted_n"]))
         pieces: list[Piece] = [(delta["reasoning_content"], True)] if delta.get("reasoning_content") else []
         if content := delta.get("content"):
-            pieces += choice.splitter.feed(content) if choice.splitter else [(content, False)]
+            pieces += choice.splitter.feed(content)
         if item.get("finish_reason"):
             choice.finish = _FINISH.get(item["finish_reason"], "stop")
-            pieces += choice.splitter.finish() if choice.splitter else []
+            pieces += choice.splitter.end()
         if choice.first is None and choice.tokens:
             choice.first = at
         choice.logprobs += [_logprob(entry) for entry in (item.get("logprobs") or {}).get("content", ())]
