@@ -53,6 +53,10 @@ class Run(Protocol):
         """The run's seed; drawn at random, and recorded, when the caller gave none."""
 
     @property
+    def state(self) -> dict[str, Any]:
+        """Of the calling plugin's own, from call to call, for as long as the run lives; no plugin sees another's."""
+
+    @property
     def usage(self) -> Mapping[str, Usage]:
         """Spent by this run until now, by request role."""
 
@@ -82,7 +86,7 @@ class Run(Protocol):
         """For decoders, while serving a call: choice `index` has grown by `text`, which took `tokens` tokens."""
 
     def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
-        """For decoders, while serving a call: counts so far, over all choices. May be called again; `estimated` marks them as such."""
+        """For decoders, while serving a call: counts so far, over all choices; `estimated` marks them. May be called again."""
 
     def emit(self, event: Event) -> None:
         """Tell the observers; `run_id` and `at` are filled in."""

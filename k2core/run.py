@@ -38,6 +38,8 @@ class Run:
         self.deadline: float | None = None
         self._hurry = asyncio.Event()
         self._calls = itertools.count(1)
+        self._states: dict[str, dict[str, Any]] = {}
+        self.state: dict[str, Any] = {}
         self._planning = asyncio.Lock()
         self._plans: list[Plan | None] = []
         self._verdicts: dict[tuple[Any, ...], Verdict] = {}
@@ -105,8 +107,8 @@ class Run:
         if self._observers:
             names, role = meter.request.candidates, meter.request.role
             candidate = names[index] if index < len(names) else None
-            about: dict[str, Any] = {"run_id": self.id, "at": self._now(), "call_id": meter.call.id, "role": role, "candidate": candidate}
-            self._tell(Delta(index=index, text=text, reasoning=reasoning, tokens=tokens, **about))
+            origin: dict[str, Any] = {"run_id": self.id, "at": self._now(), "call_id": meter.call.id, "role": role}
+            self._tell(Delta(candidate=candidate, index=index, text=text, reasoning=reasoning, tokens=tokens, **origin))
 
     def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
         meter = self._serving()
@@ -209,11 +211,11 @@ class Run:
 
     async def _role(self, slot: Slot, hook: str, args: Mapping[str, Any]) -> Any:
         call = Call(f"{self.id}/{next(self._calls)}", slot.role, slot.path, args)
-        return await self._call(slot, hook, call, self._scope(), self._invoke)
+        return await self._call(slot, hook, call, self._scope(slot), self._invoke)
 
-    def _scope(self, meter: Meter | None = None) -> Run:
+    def _scope(self, slot: Slot, meter: Meter | None = None) -> Run:
         scope = object.__new__(Run)
-        scope.__dict__.update(self.__dict__, _meter=meter)
+        scope.__dict__.update(self.__dict__, _meter=meter, state=self._states.setdefault(slot.path, {}))
         return scope
 
     async def _call(self, slot: Slot, hook: str, call: Call, scope: Run, serve: Callable[..., Awaitable[Any]]) -> Any:
@@ -263,7 +265,7 @@ class Run:
     async def _decode_once(self, slot: Slot, request: DecodeRequest) -> Sequence[Completion]:
         call = Call(f"{self.id}/{next(self._calls)}", "decoder", slot.path, {"request": request})
         meter = Meter(call, request, self._pipeline.config.prices.get(slot.name, _FREE))
-        result: Sequence[Completion] = await self._call(slot, "k2_decode", call, self._scope(meter), self._booked)
+        result: Sequence[Completion] = await self._call(slot, "k2_decode", call, self._scope(slot, meter), self._booked)
         return result
 
     async def _booked(self, slot: Slot, hook: str, call: Call, scope: Run) -> Sequence[Completion]:

@@ -212,10 +212,11 @@ class Runtime:
                 async with asyncio.timeout(limits.timeout) as timer:
                     run.deadline = timer.when()
                     outcome.append(await run.solve())
-            except TimeoutError as error:
+            except TimeoutError:
                 if not timer.expired():
                     raise
-                raise LimitExceeded(f"no answer within {limits.timeout:g} s", "limits.timeout") from error
+            if timer.expired():  # also when a plugin has made something else of the cancellation
+                raise LimitExceeded(f"no answer within {limits.timeout:g} s", "limits.timeout")
         return outcome[0]
 
     @contextmanager

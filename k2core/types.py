@@ -231,9 +231,3 @@ class TrainReport(Record):
     artifacts: Mapping[str, str] = {}
     """Name to path of what was written."""
     usage: Mapping[str, Usage] = {}
-
-
-def __getattr__(name: str) -> Any:  # TEMPORARY: events moved to k2core.events
-    from . import events
-
-    return getattr(events, name)

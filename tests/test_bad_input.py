@@ -1,4 +1,4 @@
-"""Bad input and bad surroundings, as a user meets them through `k2 think`: one clear line that names the place, and no traceback."""
+"""Bad input and bad surroundings, as a user meets them through `k2 think`: one clear line that names the place, no traceback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ max = 1
 """
 
 
-def think(config: str, folder: Path, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+def think(
+    config: str, folder: Path, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `k2 think`."""
     path = folder / "k2.toml"
     path.write_text(config, encoding="utf-8")

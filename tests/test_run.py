@@ -203,6 +203,23 @@ def test_the_hard_time_out_cancels_the_back_end_and_names_the_limit() -> None:
     assert (made.ledger.total.cancelled, made.ledger.in_flight) == (1, 0)
 
 
+def test_a_plugin_that_swallows_the_time_outs_cancellation_does_not_pass_the_limit() -> None:
+    class Stubborn(Plugin):
+        config: Nothing
+
+        @hookimpl
+        async def k2_plan(self) -> Plan | None:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError as error:
+                raise RuntimeError("not me") from error
+            return None
+
+    made = runtime({"limits": {"timeout": 0.1}, "planner": {"use": "stubborn"}}, stubborn=("planner", Stubborn))
+    with pytest.raises(LimitExceeded, match=r"limits\.timeout"):
+        solve(made)
+
+
 def test_the_soft_deadline_is_told_and_the_hard_one_can_be_asked_for() -> None:
     seen = []
 
@@ -322,7 +339,7 @@ def test_a_wrapper_that_fails_is_named_and_nothing_has_started() -> None:
             raise KeyError("oops")
 
     made = runtime({"hooks": {"gate": {}}}, gate=("hook", Fails))
-    with pytest.raises(PluginError, match="hooks.gate .hook.: KeyError: 'oops'"):
+    with pytest.raises(PluginError, match=r"hooks\.gate \(hook\): KeyError: 'oops'"):
         solve(made)
     assert made.ledger.total.started == 0
 
@@ -335,7 +352,7 @@ def test_a_wrapper_that_fails_on_the_way_out_is_a_plugin_error_and_the_call_is_c
             raise OSError("disk full")
 
     made = runtime({"hooks": {"gate": {}}}, gate=("hook", Fails))
-    with pytest.raises(PluginError, match="a hook around decoders.solver .decoder.: OSError: disk full"):
+    with pytest.raises(PluginError, match=r"a hook around decoders\.solver \(decoder\): OSError: disk full"):
         solve(made)
     assert made.ledger.total.served == 1
 
@@ -389,6 +406,34 @@ def test_seeds_are_the_runs_own_and_repeatable() -> None:
     assert first == second != third
     assert len(set(first)) == 3
     assert asyncio.run(seeds(None)) != asyncio.run(seeds(None))
+
+
+def test_a_plugin_has_a_state_of_its_own_in_each_run() -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Counts(FakeDecoder):
+        @hookimpl
+        async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
+            run.state["calls"] = run.state.get("calls", 0) + 1
+            seen.append((self.path, run.state["calls"]))
+            return await super().k2_decode(run, request)
+
+    class Asks(Votes):
+        @hookimpl
+        async def k2_verify(self, run: Run, candidates: Sequence[Candidate]) -> list[Verdict]:
+            assert run.state == {}
+            await run.decode(DecodeRequest(messages=(Message(role="user", content="x"),), decoder="judge"))
+            return [Verdict(candidate_id=c.id, status="undecided") for c in candidates]
+
+    config = {
+        "sampler": {"use": "samples", "n": 2},
+        "verifiers": {"asks": {}},
+        "decoders": {"solver": {"use": "fake"}, "judge": {"use": "fake"}},
+    }
+    made = runtime(config, fake=("decoder", Counts), asks=("verifier", Asks))
+    solve(made)
+    solve(made)
+    assert seen == [("decoders.solver", 1), ("decoders.solver", 2), ("decoders.judge", 1)] * 2
 
 
 def test_prices_are_applied() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,12 @@ def split(chunks: list[str], mode: str = "auto") -> tuple[str, str]:
         ("auto", "no <think> first </think>", ("", "no <think> first </think>")),
         ("auto", "<think>never closed </thin", ("never closed </thin", "")),
         ("auto", "<thin", ("", "<thin")),
+        ("auto", "<thin air", ("", "<thin air")),
+        ("auto", "<think></think>x", ("", "x")),
+        ("auto", "<think>a</think> \n", ("a", "")),
+        ("auto", "  ", ("", "  ")),
+        ("open", "a</think>b</think>c<think>", ("a", "b</think>c<think>")),
+        ("open", "<", ("<", "")),
         ("auto", "", ("", "")),
         ("open", "a</think> b", ("a", "b")),
         ("open", "<think>a</think>b", ("a", "b")),
@@ -39,5 +47,5 @@ def test_whole_and_letter_by_letter(mode: str, text: str, expected: tuple[str, s
 @given(st.text("<think>/ab \n", max_size=40), st.lists(st.integers(0, 40)), st.sampled_from(["auto", "open", "off"]))
 def test_cuts_change_nothing(text: str, cuts: list[int], mode: str) -> None:
     places = sorted({0, len(text), *(c for c in cuts if c < len(text))})
-    chunks = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    chunks = [text[a:b] for a, b in pairwise(places)]
     assert split(chunks, mode) == split([text], mode)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Run
-from k2core.types import Completion, DecodeRequest, Event, RunEnded
+from k2core.types import Completion, DecodeRequest
 
 from .store import Stored, load
 
@@ -40,7 +40,6 @@ class Recorded(Plugin):
     def __init__(self, config: RecordedConfig | None = None) -> None:
         super().__init__(config)
         self._stored: dict[str, list[Stored]] = {}
-        self._served: dict[str, int] = {}
 
     @hookimpl
     async def k2_start(self) -> None:
@@ -56,12 +55,7 @@ class Recorded(Plugin):
 
     @hookimpl
     async def k2_stop(self) -> None:
-        self._stored, self._served = {}, {}
-
-    @hookimpl
-    def k2_event(self, event: Event) -> None:
-        if isinstance(event, RunEnded):
-            self._served.pop(event.run_id, None)
+        self._stored = {}
 
     @hookimpl
     async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
@@ -78,8 +72,8 @@ class Recorded(Plugin):
         labels = request.candidates
         if len(labels) == request.n and all(label.isascii() and label.isdigit() for label in labels):
             return [int(label) for label in labels]
-        start = self._served.get(run.id, 0)
-        self._served[run.id] = start + request.n
+        start = run.state.get("served", 0)
+        run.state["served"] = start + request.n
         return list(range(start, start + request.n))
 
     def _chosen(self, run: Run, places: Sequence[int]) -> list[Stored]:

@@ -14,7 +14,8 @@ from k2core_decoder_recorded.decoder import cut_to
 from k2core_decoder_recorded.store import Stored, estimated_tokens, load
 
 from k2core import PipelineConfig, PluginError, Problem, Runtime
-from k2core.types import Completion, DecodeRequest, Delta, Message
+from k2core.events import Delta
+from k2core.types import Completion, DecodeRequest, Message
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "open"
 ROWS = [

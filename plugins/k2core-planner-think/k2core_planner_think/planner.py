@@ -10,7 +10,7 @@ from pydantic import Field
 
 from k2core.plugin import DecoderName, Plugin, PluginConfig, hookimpl
 from k2core.ports import Run
-from k2core.types import Completion, DecodeRequest, Event, Message, Plan, Problem, RunEnded
+from k2core.types import Completion, DecodeRequest, Message, Plan, Problem
 
 from .leak import find_leaks, strip_leaks
 from .prompt import both_messages, judge_messages, plan_messages, reply_schema
@@ -49,20 +49,10 @@ class Think(Plugin):
 
     config: ThinkConfig
 
-    def __init__(self, config: ThinkConfig | None = None) -> None:
-        super().__init__(config)
-        self._asked: dict[str, int] = {}
-
     @hookimpl
     async def k2_plan(self, run: Run, problem: Problem) -> Plan | None:
-        # under `plan = "sample"` a run asks several times, and each time is to have seeds of its own
-        turn = self._asked[run.id] = self._asked.get(run.id, -1) + 1
+        turn = run.state["turn"] = run.state.get("turn", -1) + 1
         return await _Planning(run, problem, self.config, turn).plan()
-
-    @hookimpl
-    def k2_event(self, event: Event) -> None:
-        if isinstance(event, RunEnded):
-            self._asked.pop(event.run_id, None)
 
 
 @dataclass
@@ -73,6 +63,7 @@ class _Planning:
     problem: Problem
     config: ThinkConfig
     turn: int
+    """Under `plan = "sample"` a run asks several times, and each time is to have seeds of its own."""
 
     async def plan(self) -> Plan | None:
         reply = await self._first()

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from k2core.errors import K2Error, LimitExceeded, explain
+from k2core.events import CandidateFailed, CandidateMade
 from k2core.plugin import DecoderName, Plugin, PluginConfig, hookimpl
 from k2core.ports import Run
-from k2core.types import Candidate, CandidateFailed, CandidateMade, Completion, DecodeRequest, Message, Plan, Problem
+from k2core.types import Candidate, Completion, DecodeRequest, Message, Plan, Problem
 
 from .prompt import Example, solver_messages
 

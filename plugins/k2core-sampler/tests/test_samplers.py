@@ -11,10 +11,11 @@ import pytest
 from k2core_sampler.samplers import batch_sizes
 
 from k2core import ConfigError, K2Error, LimitExceeded, PipelineConfig, PluginError, Problem, Registry, Result, Runtime
+from k2core.events import CandidateFailed, CandidateMade, Delta, Event
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Call, Run
 from k2core.testing import fake_decoder
-from k2core.types import CandidateFailed, CandidateMade, DecodeRequest, Delta, Event, Plan
+from k2core.types import DecodeRequest, Plan
 
 PROBLEM = Problem(prompt="What is 2 + 2?")
 
