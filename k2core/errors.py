@@ -14,7 +14,7 @@ Everything else that a plugin raises is a plain Python error, and `boundary` tur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from types import TracebackType
 
 
 class K2Error(Exception):
@@ -71,24 +71,29 @@ def explain(error: BaseException) -> str:
     return text if text and isinstance(error, K2Error) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-@contextmanager
-def boundary(role: str, name: str) -> Iterator[None]:
+class boundary:  # used as a function; a class, since every role call passes several and generators cost more
     """Classify what a plugin raises: a `K2Error` passes, alone or out of an exception group; others become a `PluginError`.
 
     A decoder's `TransientError` passes too, for the kernel to try again. `CancelledError`, `KeyboardInterrupt` and
     `SystemExit` are no `Exception` and pass untouched.
     """
-    try:
-        yield
-    except K2Error:
-        raise
-    except Exception as error:
+
+    __slots__ = ("name", "role")
+
+    def __init__(self, role: str, name: str) -> None:
+        self.role, self.name = role, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not isinstance(error, Exception) or isinstance(error, K2Error):
+            return
         known = next((leaf for leaf in _leaves(error) if isinstance(leaf, K2Error)), None)
         if known:
             raise known from error
-        if role == "decoder" and isinstance(error, TransientError):
-            raise
-        raise PluginError(explain(error), role, name) from error
+        if self.role != "decoder" or not isinstance(error, TransientError):
+            raise PluginError(explain(error), self.role, self.name) from error
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

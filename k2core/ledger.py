@@ -55,7 +55,7 @@ class Meter:
         if prompt is None:
             # a call that failed or was cancelled before its first token may not have reached the model at all
             prompt = prompt_estimate(self.request) if completion or outcome == "served" else 0
-        self.call.usage = Usage(
+        return Usage(
             started=1,
             prompt_tokens=prompt,
             completion_tokens=completion,
@@ -64,7 +64,6 @@ class Meter:
             estimated=self.estimated or bool(prompt and self.prompt is None) or bool(completion and not exact),
             **{outcome: 1},
         )
-        return self.call.usage
 
 
 def _cost(price: Price, prompt: int, completion: int) -> float:

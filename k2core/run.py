@@ -183,7 +183,8 @@ class Run:
         except (PluginError, LimitExceeded) as error:
             self.warn(slot.path, f"could not judge: {explain(error)}")
             verdicts = failed_verdicts(candidates, slot, explain(error))
-        self.emit(Verified(verifier=slot.name, verdicts=tuple(verdicts)))
+        if self.observed:
+            self.emit(Verified(verifier=slot.name, verdicts=tuple(verdicts)))
         return verdicts
 
     async def solve(self) -> Result:
@@ -229,7 +230,8 @@ class Run:
                 if call.result is UNSET:
                     call.result = await serve(slot, hook, call, scope)
                 elif slot.role == "decoder":
-                    self._served_by_hook(slot, call)
+                    made = checked_completions(call.result, call.args["request"], slot.use)
+                    self._close(call, "cached", Usage(cached=1), made)
         return call.result
 
     async def _invoke(self, slot: Slot, hook: str, call: Call, scope: Run) -> Any:
@@ -277,25 +279,16 @@ class Run:
         try:
             completions = checked_completions(await self._invoke(slot, hook, call, scope), meter.request, slot.use)
         except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            self._settle(slot, meter, "cancelled" if cancelled else "failed", error=explain(error))
+            outcome: Outcome = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
+            self._close(call, outcome, meter.settle(outcome), error=explain(error))
             raise
-        self._settle(slot, meter, "served", completions)
+        self._close(call, "served", meter.settle("served", completions), completions)
         return completions
 
-    def _settle(self, slot: Slot, meter: Meter, outcome: Outcome, made: Sequence[Completion] = (), error: str = "") -> None:
-        usage = meter.settle(outcome, made)
-        self._book(slot, meter.call, meter.request.role, outcome, usage, made, error)
-
-    def _served_by_hook(self, slot: Slot, call: Call) -> None:
-        request: DecodeRequest = call.args["request"]
-        call.usage = Usage(cached=1)
-        self._book(slot, call, request.role, "cached", call.usage, checked_completions(call.result, request, slot.use))
-
-    def _book(
-        self, slot: Slot, call: Call, role: Any, status: Any, usage: Usage, made: Sequence[Completion], error: str = ""
-    ) -> None:
+    def _close(self, call: Call, status: Any, usage: Usage, made: Sequence[Completion] = (), error: str = "") -> None:
+        """The second entry: what the call has used, and what it brought."""
+        call.usage, role = usage, call.args["request"].role
         self.ledger.settle(call.id, role, usage)
         if self.observed:
-            fields = {"call_id": call.id, "plugin": slot.path, "role": role, "status": status, "usage": usage, "error": error}
-            self.emit(CallEnded(completions=tuple(made), **fields))
+            done = {"call_id": call.id, "plugin": call.plugin, "role": role, "status": status, "usage": usage, "error": error}
+            self.emit(CallEnded(completions=tuple(made), **done))
