@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 from .choice import checked_candidates, checked_completions, checked_verdicts, choose, failed_verdicts
+from .concurrency import gather
 from .config import Price
 from .errors import LimitExceeded, PluginError, TransientError, boundary, explain
 from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMade, Verified, Warned
@@ -159,12 +160,8 @@ class Run:
         slots = self._pipeline.verifiers
         if len(slots) == 1:
             return await self._verify_with(slots[0], candidates, reference)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._verify_with(slot, candidates, reference)) for slot in slots]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from several
-        return [verdict for task in tasks for verdict in task.result()]
+        found = await gather(self._verify_with(slot, candidates, reference) for slot in slots)
+        return list(itertools.chain.from_iterable(found))
 
     async def _verify_with(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None) -> list[Verdict]:
         """Ask for what is not remembered. A verdict that depends on the whole set is remembered for that set only."""

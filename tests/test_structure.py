@@ -21,7 +21,7 @@ KERNEL = sorted((ROOT / "k2core").glob("*.py"))
 ORDER = [
     ["types", "errors"],
     ["events"],
-    ["ports", "log", "portal", "thinking"],
+    ["ports", "log", "portal", "thinking", "concurrency"],
     ["spec"],
     ["plugin"],
     ["config"],

@@ -12,8 +12,8 @@ from ..errors import explain
 from ..types import DecodeRequest
 from .leaks import holdings, left_behind
 from .lifecycle import TRAINING, needs_tasks
-from .loop import GRACE, bounded, describe, settled
-from .report import Faults, Hung, check, where
+from .loop import GRACE, Hung, bounded, describe, settled
+from .report import Faults, check, where
 from .stage import Script
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .report import Hung
-
 T = TypeVar("T")
 BEAT = 0.02
 STALL = 0.5
@@ -21,6 +19,10 @@ GRACE = 0.5
 """Seconds in which tasks may end that were cancelled."""
 _ABANDONED: list[object] = []
 """Loops and tasks that would not end; kept, lest their collection disturbs the tests that follow."""
+
+
+class Hung(AssertionError):
+    """The plugin neither answered nor let itself be cancelled; what runs after it in this process is in doubt."""
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..errors import explain
 from ..spec import ROLE_VERSIONS
+from .loop import Hung
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -21,10 +22,6 @@ Faults: TypeAlias = Iterator[str]
 
 class Skipped(unittest.SkipTest):
     """Raised by a check that does not apply; pytest and unittest report it as a skipped test, with the reason."""
-
-
-class Hung(AssertionError):
-    """The plugin neither answered nor let itself be cancelled; what runs after it in this process is in doubt."""
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,13 @@ def find_leaks(plan: str) -> list[str]:
 
 
 def strip_leaks(plan: str) -> str:
-    """The plan without them."""
-    plan = plan[:MAX_READ]
-    for sentence in reversed(_leaking(plan)):
-        plan = plan[: sentence.start] + plan[sentence.end :]
-    return _tidy(plan)
+    """The plan without them, and without what discloses only once they are gone."""
+    plan = _tidy(plan[:MAX_READ])
+    while leaks := _leaking(plan):
+        for sentence in reversed(leaks):
+            plan = plan[: sentence.start] + plan[sentence.end :]
+        plan = _tidy(plan)
+    return plan
 
 
 def _leaking(plan: str) -> list[Sentence]:

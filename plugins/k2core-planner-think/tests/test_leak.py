@@ -55,6 +55,10 @@ def test_a_plan_that_is_nothing_but_a_leak_is_empty() -> None:
     assert strip_leaks("\\boxed{42}") == ""
 
 
+def test_what_leaks_only_after_tidying_goes_too() -> None:
+    assert strip_leaks("1. 1. \n- ") == ""
+
+
 PIECES = ["1. ", "- ", "so ", "x = 5", ". ", "\n", "The answer is ", "42", "\\boxed{", "}", "<answer>", "= ", "Add. ", " "]
 
 

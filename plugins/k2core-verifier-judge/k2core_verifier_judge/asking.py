@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from k2core import DecodeRequest, DecoderName, LimitExceeded, Message, PluginConfig, Run
-
-T = TypeVar("T")
 
 
 class AskingConfig(PluginConfig):
@@ -68,13 +66,3 @@ class Judging:
 
     def warn(self, message: str) -> None:
         self._run.warn(self._where, message)
-
-
-async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order. A failure, which is raised as it was, or a cancellation cancels the rest."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from several
-    return [task.result() for task in tasks]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from k2core import Candidate, Plugin, Problem, Run, Verdict, hookimpl
+from k2core.concurrency import gather
 
-from .asking import AskingConfig, Judging, gather
+from .asking import AskingConfig, Judging
 from .prompts import COMPARE, messages, shorten, statement, visible
 from .replies import Choice, choice
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from k2core import Candidate, Plugin, Problem, Run, Verdict, hookimpl
+from k2core.concurrency import gather
 
-from .asking import AskingConfig, Judging, gather
+from .asking import AskingConfig, Judging
 from .prompts import RATE, messages, shorten, statement, visible
 from .replies import rating
 

@@ -8,13 +8,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from k2core.concurrency import gather
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.types import Candidate, Problem, Status, Verdict
 
 from .check import check, letters
 from .exact import canonical
 from .extract import Found, extract, looked_for, reference_answer
-from .pool import Opinion, Pool, gather
+from .pool import Opinion, Pool
 from .vote import Classes
 
 _STATUS: dict[str, tuple[Status, float]] = {

@@ -16,15 +16,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal["equal", "different", "undecided", "error"]
 Opinion: TypeAlias = tuple[Outcome, str]
 
-T = TypeVar("T")
 
 _START_TIMEOUT = 60.0
 _POLL = 0.05
@@ -97,16 +95,6 @@ class Pool:
         while not self._jobs.empty():
             if (job := self._jobs.get()) is not None:
                 _fail(job, "the comparison workers were stopped")
-
-
-async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order. A failure, which is raised as it was, or a cancellation cancels the rest."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from several
-    return [task.result() for task in tasks]
 
 
 def _fail(job: _Job, message: str) -> None:

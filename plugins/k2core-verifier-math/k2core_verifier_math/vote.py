@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from k2core.concurrency import gather
+
 from .exact import canonical
-from .pool import gather
 
 Same = Callable[[str, str], Coroutine[Any, Any, bool]]
 
