@@ -23,21 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not end in a traceback
-    arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
-    known, _ = parser.parse_known_args(arguments[: _command_at(arguments) + 1])
-    if not known.command:
+    options = parser.parse_args(argv)
+    if not options.command:
         parser.print_help()
-        return 0 if not arguments else 2
-    return _guarded(known.command, known.log, arguments[_command_at(arguments) :], parser)
-
-
-def _command_at(arguments: Sequence[str]) -> int:
-    """Index of the command: the first argument that is neither an option nor the value of `--log`."""
-    for index, argument in enumerate(arguments):
-        if not argument.startswith("-") and not (index and arguments[index - 1] == "--log"):
-            return index
-    return len(arguments)
+        return 0
+    return _guarded(options.log, [options.command, *options.arguments])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     levels = ["debug", "info", "warning", "error"]
     parser.add_argument("--log", metavar="LEVEL", choices=levels, help="log to stderr from this level up")
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="the command's own")
     return parser
 
 
@@ -77,14 +69,14 @@ def _source(module: str) -> bytes:
     return Path(spec.origin or "").read_bytes() if spec else b""
 
 
-def _guarded(command: str, log: str | None, arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
+def _guarded(log: str | None, arguments: Sequence[str]) -> int:
     from .errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, explain
     from .log import configure
 
     if log:
         configure(log)
     try:
-        return _run(command, arguments)
+        return _run(arguments)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -98,13 +90,13 @@ def _guarded(command: str, log: str | None, arguments: Sequence[str], parser: ar
         return 2 if isinstance(error, ConfigError | PluginNotFound | PluginIncompatible) else 1
 
 
-def _run(command: str, arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     from .errors import boundary
     from .registry import Registry
 
-    plugin = Registry().load("command", command)()
+    plugin = Registry().load("command", arguments[0])()
     parser = argparse.ArgumentParser(prog="k2")
-    with boundary("command", command):
+    with boundary("command", arguments[0]):
         plugin.k2_commands(app=parser.add_subparsers(required=True))  # type: ignore[attr-defined] # load() has checked it
     options = parser.parse_args(arguments)
     status: int = options.run(options)

@@ -35,7 +35,8 @@ class Runtime:
         slots = (registry or Registry()).assemble(self.config)
         self.ledger = Ledger()
         self._pipeline = Pipeline(self.config, slots, manager_for(slots))
-        self._effective = effective(self.config, slots)
+        self.effective = effective(self.config, slots)
+        """The configuration with every default filled in, plugins' options included, as plain JSON types."""
         self._observers = [self._guarded(path, tell) for path, tell in self._pipeline.observers]
         self._running: set[asyncio.Task[Any]] = set()
         self._started: list[Slot] = []
@@ -43,11 +44,6 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._portal: Portal | None = None
         self._lock = threading.Lock()
-
-    @property
-    def effective(self) -> dict[str, Any]:
-        """The configuration with every default filled in, plugins' options included, as plain JSON types."""
-        return self._effective
 
     def _guarded(self, path: str, tell: Callable[..., Any]) -> Observer:
         """Observers may fail, into the log; the first failure says so, the rest would only repeat it."""
@@ -226,7 +222,7 @@ class Runtime:
         assert task is not None
         self._running.add(task)
         if run.observed:
-            run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self._effective))
+            run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self.effective))
         try:
             yield outcome
         except BaseException as caught:
