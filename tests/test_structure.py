@@ -120,6 +120,12 @@ def test_every_role_has_a_version_a_hook_and_a_page() -> None:
         assert (ROOT / "docs" / "plugins" / f"{role}.md").exists(), f"docs/plugins/{role}.md is missing"
 
 
+def test_the_page_on_runs_names_every_member() -> None:
+    page = (ROOT / "docs" / "plugins" / "run.md").read_text(encoding="utf-8")
+    members = {name for name in vars(k2core.Run) if not name.startswith("_")}
+    assert members == set(re.findall(r"`run\.(\w+)", page))
+
+
 def test_the_error_tree_is_drawn_as_it_is() -> None:
     from k2core import errors
 
