@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PROBLEM ?= A baker makes 12 trays of 8 rolls and sells 70 of them. How many rolls are left?
+# one that a model of 135 million parameters gets right more often than not
+PROBLEM ?= A pen costs 3 dollars. How many dollars do 5 pens cost?
 PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))

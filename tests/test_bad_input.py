@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from api_server import Answer, Body, api_server
+from plugin_dirs import broken_distributions, with_path
 
 REMOTE = """
 [sampler]
@@ -112,6 +113,19 @@ def test_servers_that_refuse_or_talk_rubbish(tmp_path: Path, answer: Answer, mes
     with api_server(answer) as server:
         refused(think(REMOTE.format(url=server.base_url), tmp_path), 1, "openai (decoder)", *messages)
         assert asked is None or len(server.requests) == asked
+
+
+def test_broken_plugins_disturb_nobody_until_they_are_named(tmp_path: Path) -> None:
+    env = with_path(broken_distributions(tmp_path / "site"))
+    with api_server(lambda body: "four") as server:
+        config = REMOTE.format(url=server.base_url)
+        code, out, err = think(config, tmp_path, env=env)
+        assert (code, out.strip()) == (0, "four"), err
+        refused(think(config + "[planner]\nuse = 'future'\n", tmp_path, env=env), 2, "planner.use", "made for planner v99")
+        refused(
+            think(config + "[planner]\nuse = 'broken'\n", tmp_path, env=env), 2, "planner.use", "acme-broken 1.0 cannot be imported"
+        )
+        assert len(server.requests) == 1
 
 
 def test_problems_that_are_none(tmp_path: Path) -> None:
