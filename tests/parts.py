@@ -144,6 +144,18 @@ def runtime(config: dict[str, Any] | None = None, **extra: tuple[str, type[Plugi
     return Runtime(PipelineConfig.from_dict(base | (config or {})), registry=registry(**extra))
 
 
+class Nothing(PluginConfig):
+    pass
+
+
+def solve(made: Runtime, problem: Problem | str = "2+2?", **options: Any) -> Any:
+    async def main() -> Any:
+        async with made:
+            return await made.solve(problem, **options)
+
+    return asyncio.run(main())
+
+
 def plugin(made: Runtime, path: str) -> Any:
     """The instance at a configuration path."""
     return next(slot.plugin for slot in made._pipeline.slots if slot.path == path)
