@@ -27,6 +27,8 @@ class RunStarted(Event):
     seed: int
     config: Mapping[str, Any] = {}
     """The whole effective configuration; keys and passwords are never part of one."""
+    plugins: Mapping[str, str] = {}
+    """Distribution and version behind each configuration path."""
 
 
 class CallStarted(Event):

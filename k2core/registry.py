@@ -55,6 +55,8 @@ class Slot:
     use: str
     plugin: Plugin
     weight: float = 1.0
+    origin: str = ""
+    """Distribution and version, such as `k2core-sampler 0.1.0`; empty for a class that was added in memory."""
 
     @property
     def name(self) -> str:
@@ -156,7 +158,8 @@ class Registry:
         with boundary(role, table.use):
             plugin = cls(options)
         plugin.path = path
-        return Slot(path, role, table.use, plugin, weight)
+        found = None if (role, table.use) in self._added else self._choose(role, table.use)
+        return Slot(path, role, table.use, plugin, weight, f"{found.dist} {found.dist_version}" if found else "")
 
 
 def check_class(role: str, name: str, plugin: Any) -> type[Plugin]:

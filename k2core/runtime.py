@@ -37,6 +37,7 @@ class Runtime:
         self._pipeline = Pipeline(self.config, slots, manager_for(slots))
         self.effective = effective(self.config, slots)
         """The configuration with every default filled in, plugins' options included, as plain JSON types."""
+        self._origins = {slot.path: slot.origin for slot in slots if slot.origin}
         self._observers = [self._guarded(path, tell) for path, tell in self._pipeline.observers]
         self._running: set[asyncio.Task[Any]] = set()
         self._started: list[Slot] = []
@@ -222,7 +223,7 @@ class Runtime:
         assert task is not None
         self._running.add(task)
         if run.observed:
-            run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self.effective))
+            run.emit(RunStarted(problem=run.problem, seed=run.seed, config=self.effective, plugins=self._origins))
         try:
             yield outcome
         except BaseException as caught:

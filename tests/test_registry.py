@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from plugin_dirs import broken_distributions, make_distribution, with_path
 
-from k2core import PluginIncompatible, PluginNotFound, Registry
+from k2core import PipelineConfig, PluginIncompatible, PluginNotFound, Registry
+from k2core.testing import FakeSampler
 
 GOOD = """
 from k2core import Plan, Plugin, PluginConfig, Problem, hookimpl
@@ -50,6 +51,17 @@ def test_everything_is_found_and_nothing_is_imported(installed: Registry) -> Non
 def test_a_good_plugin_loads_beside_broken_ones(installed: Registry) -> None:
     assert installed.load("planner", "outline").__name__ == "Outline"
     assert [name for name in sys.modules if name.startswith("acme")] == ["acme_outline"]
+
+
+def test_a_pipeline_knows_which_version_fills_each_place(installed: Registry) -> None:
+    installed.add("sampler", "mine", FakeSampler)
+    config = PipelineConfig.from_dict(
+        {"planner": {"use": "outline"}, "sampler": {"use": "mine"}, "decoders": {"solver": {"use": "recorded"}}}
+    )
+    origins = {slot.path: slot.origin for slot in installed.assemble(config)}
+    assert origins["planner"] == "acme-outline 2.1"
+    assert origins["sampler"] == ""
+    assert origins["decoders.solver"].startswith("k2core-decoder-recorded ")
 
 
 @pytest.mark.parametrize(
