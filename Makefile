@@ -8,6 +8,7 @@ PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject
 MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))
 SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
+CHECKED := $(SOURCES) tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
 # the first interpreter that is new enough; override with `make PYTHON=…`
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -39,8 +40,8 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/pytest
 
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
-	$(BIN)/ruff check $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
-	$(BIN)/ruff format --check $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
 
 types: $(VENV)/.dev  ## strict mypy over every distribution
 	$(BIN)/mypy $(SOURCES)
@@ -48,8 +49,8 @@ types: $(VENV)/.dev  ## strict mypy over every distribution
 check: lint types test  ## all of the above
 
 format: $(VENV)/.dev  ## rewrite the sources in the formatter's style
-	$(BIN)/ruff check --fix $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
-	$(BIN)/ruff format $(SOURCES) tests examples benchmarks hooks/tests plugins/*/tests
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
 
 bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
 	$(BIN)/python benchmarks/kernel.py

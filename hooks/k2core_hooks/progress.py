@@ -160,7 +160,7 @@ def describe(board: Board, event: Event) -> list[str]:
         case CallEnded(status="failed" | "cancelled" as status, role=role, error=error):
             return [f"{role}: {status}: {error}"]
         case PlanMade(plan=plan):
-            return [f"plan: {plan.prompt}" if plan else "plan: none needed"]
+            return [f"plan: {plan.prompt}" if plan else "plan: none"]
         case CandidateMade(candidate=candidate):
             stream = board.candidates[candidate.id]
             return [f"candidate {stream.name}: {stream.tokens} tokens, {stream.rate:.0f}/s"]

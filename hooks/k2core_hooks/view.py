@@ -40,7 +40,7 @@ def _plan(board: Board, console: Console) -> Iterator[Text]:
         yield _line(f"planning: {planning.tokens} tok {planning.rate:.0f}/s", console, "bold")
         yield from _tail(printable(planning.text, console.encoding), console, console.width, 2, "dim")
     elif board.planned:
-        yield _line("plan: none needed", console, "dim")
+        yield _line("plan: none", console, "dim")
 
 
 def _cells(board: Board, console: Console, lines: int, room: int) -> Iterator[RenderableType]:
