@@ -209,11 +209,11 @@ class Run:
 
     async def _role(self, slot: Slot, hook: str, args: Mapping[str, Any]) -> Any:
         call = Call(f"{self.id}/{next(self._calls)}", slot.role, slot.path, args)
-        return await self._call(slot, hook, call, self._scope(slot), self._invoke)
+        return await self._call(slot, hook, call, self._scope(slot.path), self._invoke)
 
-    def _scope(self, slot: Slot, meter: Meter | None = None) -> Run:
+    def _scope(self, path: str, meter: Meter | None = None) -> Run:
         scope = object.__new__(Run)
-        scope.__dict__.update(self.__dict__, _meter=meter, state=self._states.setdefault(slot.path, {}))
+        scope.__dict__.update(self.__dict__, _meter=meter, state=self._states.setdefault(path, {}))
         return scope
 
     async def _call(self, slot: Slot, hook: str, call: Call, scope: Run, serve: Callable[..., Awaitable[Any]]) -> Any:
@@ -222,7 +222,7 @@ class Run:
             async with AsyncExitStack() as stack:
                 for path, around in self._pipeline.wrappers:
                     with boundary("hook", path):
-                        for wrapper in around(run=scope, call=call):
+                        for wrapper in around(run=self._scope(path), call=call):
                             await stack.enter_async_context(wrapper)
                 if call.result is UNSET:
                     call.result = await serve(slot, hook, call, scope)
@@ -264,7 +264,7 @@ class Run:
     async def _decode_once(self, slot: Slot, request: DecodeRequest) -> Sequence[Completion]:
         call = Call(f"{self.id}/{next(self._calls)}", "decoder", slot.path, {"request": request})
         meter = Meter(call, request, self._pipeline.config.prices.get(slot.name, _FREE))
-        result: Sequence[Completion] = await self._call(slot, "k2_decode", call, self._scope(slot, meter), self._booked)
+        result: Sequence[Completion] = await self._call(slot, "k2_decode", call, self._scope(slot.path, meter), self._booked)
         return result
 
     async def _booked(self, slot: Slot, hook: str, call: Call, scope: Run) -> Sequence[Completion]:

@@ -291,6 +291,26 @@ def test_a_plugin_has_a_state_of_its_own_in_each_run() -> None:
     assert seen == [("decoders.solver", 1), ("decoders.solver", 2), ("decoders.judge", 1)] * 2
 
 
+def test_a_hook_has_a_state_of_its_own_apart_from_what_it_wraps() -> None:
+    calls: list[int] = []
+
+    class Counts(Gate):
+        @hookimpl
+        def k2_around(self, run: Run, call: Call) -> None:
+            run.state["calls"] = run.state.get("calls", 0) + 1
+            calls.append(run.state["calls"])
+
+    class Clean(FakeDecoder):
+        @hookimpl
+        async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
+            assert run.state == {}
+            return await super().k2_decode(run, request)
+
+    config = {"hooks": {"counts": {}}, "verifiers": {"votes": {}}}
+    solve(runtime(config, counts=("hook", Counts), fake=("decoder", Clean)))
+    assert calls == [1, 2, 3]  # sampler, decoder, verifier
+
+
 def test_prices_are_applied() -> None:
     made = runtime({"prices": {"solver": {"prompt": 1.0, "completion": 2.0}}})
     solve(made)
