@@ -21,16 +21,16 @@ help:  ## list these words
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "k2core needs Python 3.11 or newer; none was found"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: $(MANIFESTS) | $(BIN)/python
 	@echo "setting up $(VENV) (once, about a minute)" >&2
-	$(PIP) 'hatchling>=1.26' editables
-	$(PIP) --no-build-isolation $(EDITABLE)
+	@$(PIP) 'hatchling>=1.26' editables
+	@$(PIP) --no-build-isolation $(EDITABLE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
-	$(PIP) --no-build-isolation -e '.[dev]'
+	@$(PIP) --no-build-isolation -e '.[dev]'
 	@touch $@
 
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
