@@ -10,7 +10,7 @@ from .errors import ConfigError, K2Error, LimitExceeded, PluginError, PluginInco
 from .events import Delta, Event
 from .ledger import Ledger
 from .log import get_logger
-from .plugin import DecoderName, Plugin, PluginConfig, hookimpl
+from .plugin import DecoderName, Plugin, PluginConfig, VerifierName, hookimpl
 from .ports import UNSET, Call, Commands, Run, Session
 from .registry import Found, Registry
 from .runtime import Runtime, solve
@@ -23,7 +23,8 @@ __all__ = [  # noqa: RUF022 # grouped by what they are for
     # run a pipeline
     "Ledger", "Limits", "PipelineConfig", "PluginTable", "Price", "Retry", "Runtime", "VerifierTable", "get_logger", "solve",
     # write a plugin
-    "UNSET", "Call", "Commands", "DecoderName", "Found", "Plugin", "PluginConfig", "Registry", "Run", "Session", "hookimpl",
+    "UNSET", "Call", "Commands", "DecoderName", "Found", "Plugin", "PluginConfig", "Registry", "Run", "Session", "VerifierName",
+    "hookimpl",
     # records and events
     "Candidate", "Completion", "DecodeRequest", "Delta", "Event", "Message", "Plan", "Problem", "Result", "Task", "TrainReport",
     "Usage", "Verdict",

@@ -19,40 +19,50 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> Choice:
-    """The candidate with the highest weighted mean of scores, over verifiers that could judge it; ties go to the first.
+def choose(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], slots: Sequence[Slot]) -> Choice:
+    """The candidate with the highest score that is not vetoed, the first of equals; a veto of all of them is none.
 
-    `weights` is by verifier name. Verdicts of status `error` do not count, neither for nor against.
+    A score is the weighted mean over the verifiers that could judge the candidate (a verdict of status `error` counts neither
+    for nor against); where a verifier for the undecided was asked, the last that was decides alone.
     """
-    scores = {c.id: _score(c.id, verdicts, weights) for c in candidates}
-    best = max(candidates, key=lambda c: scores[c.id] or 0.0)
+    by_name = {slot.name: slot for slot in slots}
+    scores = {c.id: _score([v for v in verdicts if v.candidate_id == c.id], by_name) for c in candidates}
+    vetoed = {v.candidate_id for v in verdicts if v.status == "incorrect" and by_name[v.verifier].veto}
+    eligible = [c for c in candidates if c.id not in vetoed] or candidates
+    best = max(eligible, key=lambda c: scores[c.id] or 0.0)
     known = {name: score for name, score in scores.items() if score is not None}
-    return Choice(best, _answer(best, verdicts, weights), known, _why(best, candidates, known, weights))
+    why = _why(best, eligible, known, slots)
+    if vetoed:
+        why += f"; vetoed: {', '.join(c.id for c in candidates if c.id in vetoed)}"
+    return Choice(best, _answer(best, verdicts, by_name), known, why)
 
 
-def _score(candidate_id: str, verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> float | None:
-    counted = [v for v in verdicts if v.candidate_id == candidate_id and v.status != "error"]
-    total = sum(weights[v.verifier] for v in counted)
-    return sum(weights[v.verifier] * v.score for v in counted) / total if total else None
+def _score(verdicts: Sequence[Verdict], slots: Mapping[str, Slot]) -> float | None:
+    counted = [v for v in verdicts if v.status != "error"]
+    later = [v for v in counted if slots[v.verifier].when == "undecided"]
+    if later:
+        return later[-1].score
+    total = sum(slots[v.verifier].weight for v in counted)
+    return sum(slots[v.verifier].weight * v.score for v in counted) / total if total else None
 
 
-def _answer(candidate: Candidate, verdicts: Sequence[Verdict], weights: Mapping[str, float]) -> str:
+def _answer(candidate: Candidate, verdicts: Sequence[Verdict], slots: Mapping[str, Slot]) -> str:
     """As extracted by the weightiest verifier that found one, else as the sampler saw it, else the whole text."""
     found = [v for v in verdicts if v.candidate_id == candidate.id and v.answer is not None]
     if found:
-        return str(max(found, key=lambda v: weights[v.verifier]).answer)
+        return str(max(found, key=lambda v: slots[v.verifier].weight).answer)
     return candidate.text if candidate.answer is None else candidate.answer
 
 
-def _why(best: Candidate, candidates: Sequence[Candidate], scores: Mapping[str, float], weights: Mapping[str, float]) -> str:
-    if len(candidates) == 1:
+def _why(best: Candidate, eligible: Sequence[Candidate], scores: Mapping[str, float], slots: Sequence[Slot]) -> str:
+    if len(eligible) == 1:
         return f"candidate {best.id} is the only one"
-    if not weights:
+    if not slots:
         return f"no verifier is configured, so candidate {best.id} is taken as the first"
     if not scores:
         return f"no verifier could judge, so candidate {best.id} is taken as the first"
     top = scores.get(best.id, 0.0)
-    rivals = [c.id for c in candidates if scores.get(c.id, 0.0) == top]
+    rivals = [c.id for c in eligible if scores.get(c.id, 0.0) == top]
     if len(rivals) > 1:
         return f"candidates {', '.join(rivals)} share the highest score {top:.2f}; the first is taken"
     return f"candidate {best.id} has the highest score {top:.2f}"
@@ -92,8 +102,3 @@ def checked_verdicts(made: Any, candidates: Sequence[Candidate], slot: Slot) -> 
                 f"candidate {verdict.candidate_id} has score {verdict.score}, which is not in 0..1", "verifier", slot.use
             )
     return [by_id[c.id].model_copy(update={"verifier": slot.name}) for c in candidates]
-
-
-def failed_verdicts(candidates: Sequence[Candidate], slot: Slot, reason: str) -> list[Verdict]:
-    """What stands for a verifier's verdicts when it failed."""
-    return [Verdict(candidate_id=c.id, status="error", reason=reason, verifier=slot.name) for c in candidates]

@@ -42,6 +42,10 @@ class VerifierTable(PluginTable):
 
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Its scores count this much; 0 only watches."""
+    veto: bool = False
+    """A candidate that it calls incorrect is not chosen, unless all are vetoed."""
+    when: Literal["always", "undecided"] = "always"
+    """`undecided`: after the others, about what none of them called correct or incorrect; there its score replaces theirs."""
 
 
 class Limits(_Table):
@@ -81,7 +85,7 @@ class PipelineConfig(_Table):
     planner: PluginTable | None = None
     sampler: PluginTable = Field(default_factory=lambda: PluginTable(use="single"))
     verifiers: Mapping[str, VerifierTable] = {}
-    """Side by side; the candidate with the highest weighted mean of scores is chosen."""
+    """Side by side, then in turn those for the undecided; the candidate with the highest weighted mean of scores is chosen."""
     decoders: Mapping[str, PluginTable] = {}
     """Model back ends by the name that planners, samplers and judges call them by."""
     trainer: PluginTable | None = None

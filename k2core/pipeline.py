@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pluggy
@@ -19,9 +19,11 @@ class Pipeline:
     def __init__(self, config: PipelineConfig, slots: Sequence[Slot], manager: pluggy.PluginManager) -> None:
         self.config, self.manager = config, manager
         self.planner = next((s for s in slots if s.role == "planner"), None)
-        self.sampler = next(s for s in slots if s.role == "sampler")
+        self.sampler = next((s for s in slots if s.role == "sampler"), None)
         self.trainer = next((s for s in slots if s.role == "trainer"), None)
         self.verifiers = [s for s in slots if s.role == "verifier"]
+        self.consulted = set(self.sampler.plugin.config.named("verifiers").values()) if self.sampler else set[str]()
+        """Verifiers that the sampler asks itself."""
         self.decoders = {s.name: s for s in slots if s.role == "decoder"}
         self.tasks = {s.name: s for s in slots if s.role == "tasks"}
         self.slots = list(slots)
@@ -47,6 +49,14 @@ class Pipeline:
 
     def decoder(self, name: str) -> Slot:
         """The decoder under `[decoders.<name>]`. Raises `ConfigError` when there is none."""
-        if name in self.decoders:
-            return self.decoders[name]
-        raise ConfigError(f"there is no decoder {name!r}; [decoders] has: {', '.join(self.decoders) or 'none'}", f"decoders.{name}")
+        return _named(name, "decoder", self.decoders)
+
+    def verifier(self, name: str) -> Slot:
+        """The verifier under `[verifiers.<name>]`. Raises `ConfigError` when there is none."""
+        return _named(name, "verifier", {slot.name: slot for slot in self.verifiers})
+
+
+def _named(name: str, role: str, slots: Mapping[str, Slot]) -> Slot:
+    if name in slots:
+        return slots[name]
+    raise ConfigError(f"there is no {role} {name!r}; [{role}s] has: {', '.join(slots) or 'none'}", f"{role}s.{name}")

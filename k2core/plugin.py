@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeAlias, get_type_hints
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 
 from .errors import PluginIncompatible
 from .spec import hookimpl
 
-__all__ = ["DecoderName", "Plugin", "PluginConfig", "hookimpl"]
+__all__ = ["DecoderName", "Plugin", "PluginConfig", "VerifierName", "hookimpl"]
 
-_DECODER = "k2core-decoder-name"
 
-DecoderName: TypeAlias = Annotated[str, _DECODER]
-"""A configuration field that names an entry of `[decoders]`; the kernel checks that it exists before anything starts."""
+class _Names(NamedTuple):
+    table: str
+
+
+DecoderName: TypeAlias = Annotated[str, _Names("decoders")]
+"""A configuration field that names an entry of `[decoders]`, or none when empty; the kernel checks it before anything starts."""
+
+VerifierName: TypeAlias = Annotated[str, _Names("verifiers")]
+"""The same for `[verifiers]`. A sampler's field says which verifier it consults, see `Candidate.score`."""
 
 
 class PluginConfig(BaseModel):
@@ -22,10 +29,19 @@ class PluginConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
-    @classmethod
-    def decoder_fields(cls) -> list[str]:
-        """Names of the fields declared as `DecoderName`."""
-        return [name for name, info in cls.model_fields.items() if _DECODER in info.metadata]
+    def named(self, table: Literal["decoders", "verifiers"]) -> dict[str, str]:
+        """The entries of `table` that options of type `DecoderName` or `VerifierName`, or tuples of those, name: by option."""
+        found: dict[str, str] = {}
+        for option, info in type(self).model_fields.items():
+            if _Names(table) in _metadata(info.annotation, info.metadata):
+                value = getattr(self, option)
+                found |= {option: value} if isinstance(value, str) else {f"{option}.{i}": name for i, name in enumerate(value)}
+        return {option: name for option, name in found.items() if name}
+
+
+def _metadata(annotation: Any, known: Iterable[Any] = ()) -> list[Any]:
+    """What `Annotated` adds to a type, at any depth."""
+    return [*known, *getattr(annotation, "__metadata__", ()), *(m for part in get_args(annotation) for m in _metadata(part))]
 
 
 class Plugin:

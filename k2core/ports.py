@@ -79,8 +79,10 @@ class Run(Protocol):
     async def decode(self, request: DecodeRequest) -> Sequence[Completion]:
         """The only door to a model: exactly `request.n` completions, counted in the ledger, retried when transient."""
 
-    async def verify(self, candidates: Sequence[Candidate], reference: str | None = None) -> Sequence[Verdict]:
-        """All verifiers' verdicts, side by side; remembered, so asking twice costs once."""
+    async def verify(
+        self, candidates: Sequence[Candidate], reference: str | None = None, *, only: str | None = None
+    ) -> Sequence[Verdict]:
+        """The verdicts of all verifiers, or of the one under `[verifiers.<only>]`; remembered, so asking twice costs once."""
 
     def delta(self, text: str, index: int = 0, *, reasoning: bool = False, tokens: int = 1) -> None:
         """For decoders, while serving a call: choice `index` has grown by `text`, which took `tokens` tokens."""

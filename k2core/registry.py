@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import pluggy
 
-from .config import PipelineConfig, PluginTable, validated
+from .config import PipelineConfig, PluginTable, VerifierTable, validated
 from .errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, boundary, explain
 from .plugin import Plugin
 from .spec import PROJECT, ROLE_HOOKS, ROLE_VERSIONS, Specs
@@ -55,6 +55,8 @@ class Slot:
     use: str
     plugin: Plugin
     weight: float = 1.0
+    veto: bool = False
+    when: str = "always"
     origin: str = ""
     """Distribution and version, such as `k2core-sampler 0.1.0`; empty for a class that was added in memory."""
 
@@ -136,20 +138,14 @@ class Registry:
     def _try(self, config: PipelineConfig) -> tuple[list[Slot], list[K2Error]]:
         slots: list[Slot] = []
         faults: list[K2Error] = []
-        for path, role, table, weight in _tables(config):
+        for path, role, table in _tables(config):
             try:
-                slots.append(self._slot(path, role, table, weight))
+                slots.append(self._slot(path, role, table))
             except K2Error as error:
                 faults.append(error)
-        for slot in slots:
-            for field in slot.plugin.config.decoder_fields():
-                wanted = getattr(slot.plugin.config, field)
-                if wanted not in config.decoders:
-                    known = ", ".join(config.decoders) or "none"
-                    faults.append(ConfigError(f"there is no decoder {wanted!r}; [decoders] has: {known}", f"{slot.path}.{field}"))
-        return slots, faults
+        return slots, [*faults, *(fault for slot in slots for fault in _missing(config, slot))]
 
-    def _slot(self, path: str, role: str, table: PluginTable, weight: float) -> Slot:
+    def _slot(self, path: str, role: str, table: PluginTable) -> Slot:
         try:
             cls = self.load(role, table.use)
         except (PluginNotFound, PluginIncompatible) as error:
@@ -159,7 +155,20 @@ class Registry:
             plugin = cls(options)
         plugin.path = path
         found = None if (role, table.use) in self._added else self._choose(role, table.use)
-        return Slot(path, role, table.use, plugin, weight, f"{found.dist} {found.dist_version}" if found else "")
+        origin = f"{found.dist} {found.dist_version}" if found else ""
+        say = table.model_dump(include={"weight", "veto", "when"}) if isinstance(table, VerifierTable) else {}
+        return Slot(path, role, table.use, plugin, origin=origin, **say)
+
+
+def _missing(config: PipelineConfig, slot: Slot) -> Iterator[ConfigError]:
+    """The entries of other tables that a plugin's options name, but that are not there."""
+    tables: dict[Literal["decoders", "verifiers"], Mapping[str, PluginTable]]
+    tables = {"decoders": config.decoders, "verifiers": config.verifiers}
+    for table, entries in tables.items():
+        for option, name in slot.plugin.config.named(table).items():
+            if name not in entries:
+                known = ", ".join(entries) or "none"
+                yield ConfigError(f"there is no {table[:-1]} {name!r}; [{table}] has: {known}", f"{slot.path}.{option}")
 
 
 def check_class(role: str, name: str, plugin: Any) -> type[Plugin]:
@@ -213,17 +222,18 @@ def _found(dist: metadata.Distribution, point: metadata.EntryPoint) -> Found | N
     return Found(match["role"], int(match["version"]), point.name, dist.name, dist.version, point.value, summary)
 
 
-def _tables(config: PipelineConfig) -> Iterator[tuple[str, str, PluginTable, float]]:
+def _tables(config: PipelineConfig) -> Iterator[tuple[str, str, PluginTable]]:
     for name, table in config.hooks.items():
-        yield f"hooks.{name}", "hook", table, 1.0
+        yield f"hooks.{name}", "hook", table
     for name, table in config.decoders.items():
-        yield f"decoders.{name}", "decoder", table, 1.0
+        yield f"decoders.{name}", "decoder", table
     for name, table in config.tasks.items():
-        yield f"tasks.{name}", "tasks", table, 1.0
+        yield f"tasks.{name}", "tasks", table
     if config.planner:
-        yield "planner", "planner", config.planner, 1.0
-    yield "sampler", "sampler", config.sampler, 1.0
+        yield "planner", "planner", config.planner
+    if config.decoders or "sampler" in config.model_fields_set:  # a pipeline without a model only verifies
+        yield "sampler", "sampler", config.sampler
     for name, verifier in config.verifiers.items():
-        yield f"verifiers.{name}", "verifier", verifier, verifier.weight
+        yield f"verifiers.{name}", "verifier", verifier
     if config.trainer:
-        yield "trainer", "trainer", config.trainer, 1.0
+        yield "trainer", "trainer", config.trainer

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from .choice import checked_candidates, checked_completions, checked_verdicts, choose, failed_verdicts
-from .concurrency import gather
+from .choice import checked_candidates, checked_completions, checked_verdicts, choose
 from .config import Price
-from .errors import LimitExceeded, PluginError, TransientError, boundary, explain
+from .errors import ConfigError, LimitExceeded, PluginError, TransientError, boundary, explain
 from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMade, Verified, Warned
+from .judging import Judging
 from .ledger import Ledger, Meter, Outcome
 from .pipeline import Pipeline
 from .ports import UNSET, Call
@@ -43,7 +43,7 @@ class Run:
         self.state: dict[str, Any] = {}
         self._planning = asyncio.Lock()
         self._plans: list[Plan | None] = []
-        self._verdicts: dict[tuple[Any, ...], Verdict] = {}
+        self._judging = Judging(pipeline, self._judged)
         self._made: set[str] = set()
         self.warnings: list[str] = []
         self._meter: Meter | None = None
@@ -149,6 +149,8 @@ class Run:
     async def sample(self, plan: Plan | None) -> list[Candidate]:
         """The sampler's candidates; those that it did not announce itself are announced here."""
         slot = self._pipeline.sampler
+        if slot is None:
+            raise ConfigError("the pipeline has neither decoders nor a sampler, so it can only verify", "sampler")
         made = await self._role(slot, "k2_sample", {"problem": self.problem, "plan": plan})
         candidates = checked_candidates(made, slot.use)
         for candidate in candidates:
@@ -156,22 +158,10 @@ class Run:
                 self.emit(CandidateMade(candidate=candidate))
         return candidates
 
-    async def verify(self, candidates: Sequence[Candidate], reference: str | None = None) -> list[Verdict]:
-        slots = self._pipeline.verifiers
-        if len(slots) == 1:
-            return await self._verify_with(slots[0], candidates, reference)
-        found = await gather(self._verify_with(slot, candidates, reference) for slot in slots)
-        return list(itertools.chain.from_iterable(found))
-
-    async def _verify_with(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None) -> list[Verdict]:
-        """Ask for what is not remembered. A verdict that depends on the whole set is remembered for that set only."""
-        together = tuple(c.id for c in candidates) if slot.plugin.listwise else ()
-        keys = {c.id: (slot.path, reference, c.id, c.text, together) for c in candidates}
-        new = [c for c in candidates if keys[c.id] not in self._verdicts]
-        if new:
-            for verdict in await self._judged(slot, new, reference):
-                self._verdicts[keys[verdict.candidate_id]] = verdict
-        return [self._verdicts[keys[c.id]] for c in candidates]
+    async def verify(
+        self, candidates: Sequence[Candidate], reference: str | None = None, *, only: str | None = None
+    ) -> list[Verdict]:
+        return await self._judging.verdicts(candidates, reference, only)
 
     async def _judged(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None) -> list[Verdict]:
         args = {"problem": self.problem, "candidates": candidates, "reference": reference}
@@ -179,7 +169,8 @@ class Run:
             verdicts = checked_verdicts(await self._role(slot, "k2_verify", args), candidates, slot)
         except (PluginError, LimitExceeded) as error:
             self.warn(slot.path, f"could not judge: {explain(error)}")
-            verdicts = failed_verdicts(candidates, slot, explain(error))
+            failed = Verdict(candidate_id="", status="error", reason=explain(error), verifier=slot.name)
+            verdicts = [failed.model_copy(update={"candidate_id": c.id}) for c in candidates]
         if self.observed:
             self.emit(Verified(verifier=slot.name, verdicts=tuple(verdicts)))
         return verdicts
@@ -188,8 +179,8 @@ class Run:
         """Plan, sample, verify, choose."""
         plan = await self.plan() if self._pipeline.config.plan == "problem" else None
         candidates = await self.sample(plan)
-        verdicts = await self.verify(candidates)
-        choice = choose(candidates, verdicts, {s.name: s.weight for s in self._pipeline.verifiers})
+        verdicts = await self._judging.verdicts(candidates, None, final=True)
+        choice = choose(candidates, verdicts, self._pipeline.verifiers)
         return Result(
             run_id=self.id,
             problem_id=self.problem.id,

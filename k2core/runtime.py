@@ -19,7 +19,7 @@ from .pipeline import Pipeline
 from .portal import Portal, run_in
 from .registry import Registry, Slot, effective, manager_for
 from .run import Observer, Run
-from .types import Problem, Result, Task, TrainReport
+from .types import Candidate, Problem, Result, Task, TrainReport, Verdict
 
 
 class Runtime:
@@ -157,6 +157,14 @@ class Runtime:
         with self._lock:
             self._portal = self._portal or Portal()
         return self._portal.call(self.solve(problem, seed=seed))
+
+    async def verify(
+        self, problem: Problem | str, candidates: Sequence[Candidate | str], reference: str | None = None
+    ) -> Sequence[Verdict]:
+        """The verifiers' verdicts on solutions from elsewhere, texts or candidates; no time limits apply."""
+        texts = [c if isinstance(c, Candidate) else Candidate(id=str(place), text=c) for place, c in enumerate(candidates)]
+        async with self.open(problem) as run:
+            return await run.verify(texts, reference)
 
     async def train(self, tasks: Sequence[Task]) -> TrainReport:
         """Train with the pipeline's trainer. Raises `ConfigError` when it has none."""

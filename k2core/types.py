@@ -111,6 +111,8 @@ class DecodeRequest(Record):
     """Name under `[decoders]` of the pipeline."""
     candidates: tuple[str, ...] = ()
     """Candidate ids of the choices, if they become candidates; deltas are labelled with them."""
+    continue_last: bool = False
+    """The last message is an unfinished assistant turn: go on with it, and do not repeat it. `ValueError` where that cannot be."""
 
 
 class TokenLogprob(Record):
@@ -138,6 +140,8 @@ class Completion(Record):
     tokens: int = 0
     """Tokens generated for this choice, reasoning included."""
     finish: Finish = "stop"
+    stopped: str | None = None
+    """The stop string that ended it, empty when the model ended by itself; None where the back end does not tell."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     model: str = ""
     timing: Timing = Field(default_factory=Timing)
@@ -151,6 +155,8 @@ class Candidate(Record):
     text: str
     answer: str | None = None
     completion: Completion | None = None
+    score: float | None = Field(default=None, ge=0, le=1)
+    """The sampler's own score. Where all candidates have one, it stands for the score of the verifier that the sampler consults."""
 
 
 Status: TypeAlias = Literal["correct", "incorrect", "undecided", "unparsed", "error"]
@@ -162,7 +168,7 @@ class Verdict(Record):
     candidate_id: str
     status: Status
     score: float = 0.0
-    """0..1; the kernel adds the scores of all verifiers by weight and picks the highest."""
+    """0..1; the kernel picks the candidate with the highest weighted mean over the verifiers."""
     key: str | None = None
     """Canonical form of the answer: candidates with equal keys vote together."""
     answer: str | None = None

@@ -329,5 +329,5 @@ def test_delta_and_meter_are_for_decoders_at_work() -> None:
 
 
 def test_configurations_of_parts_are_typed() -> None:
-    assert SamplesConfig.decoder_fields() == ["decoder"]
-    assert VotesConfig.decoder_fields() == []
+    assert SamplesConfig().named("decoders") == {"decoder": "solver"}
+    assert VotesConfig().named("decoders") == {}

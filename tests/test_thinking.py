@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.thinking import ThinkSplitter
+from k2core.toolkit.thinking import ThinkSplitter
 
 
 def split(chunks: list[str], mode: str = "auto") -> tuple[str, str]:

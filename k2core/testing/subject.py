@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..config import PipelineConfig, validated
 from ..plugin import Plugin, PluginConfig
@@ -24,6 +24,8 @@ OTHER = "other"
 """The decoder that the stand-ins ask, so that the script's model hears the plugin alone."""
 _PLACES = {"planner": "planner", "sampler": "sampler", "trainer": "trainer"}
 _TABLES = {"verifier": "verifiers", "decoder": "decoders", "hook": "hooks", "tasks": "tasks"}
+_STAGED: dict[Literal["decoders", "verifiers"], str] = {"decoders": "stage", "verifiers": "fake"}
+"""What stands in for an entry that the plugin's options name."""
 PROBLEMS = tuple(Problem(prompt=f"What is {17 + i} + {4 * i + 5}? Think first.", domain="math") for i in range(8))
 
 
@@ -94,9 +96,9 @@ class Subject:
             tables["sampler"] = {"use": "fake", "n": 3}
         for key, value in {**self.pipeline, **extra}.items():
             tables[key] = {**tables.get(key, {}), **value} if isinstance(value, Mapping) else value
-        wanted = self.options()
-        for name in (getattr(wanted, key) for key in wanted.decoder_fields()):
-            tables["decoders"].setdefault(name, {"use": "stage"})
+        for table, use in _STAGED.items():
+            for name in self.options().named(table).values():
+                tables.setdefault(table, {}).setdefault(name, {"use": use})
         return PipelineConfig.from_dict(self._placed(tables))
 
     def _placed(self, tables: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from k2core import Found, PipelineConfig, Registry
+from k2core import Found, PipelineConfig, Registry, VerifierTable
 
 Schema = dict[str, Any]
 
 SINGLE = {"planner": "planner", "sampler": "sampler", "trainer": "trainer"}
 NAMED = {"verifiers": "verifier", "decoders": "decoder", "tasks": "tasks", "hooks": "hook"}
 """Tables of tables: the inner tables' names are free, and `use` defaults to them."""
-WEIGHT = {"type": "number", "minimum": 0, "default": 1.0, "description": "Its scores count this much; 0 only watches."}
 
 
 def pipeline_schema(found: Sequence[Found]) -> Schema:
@@ -45,12 +44,12 @@ def _plugin(found: Found) -> Schema:
     inner = {f"{label}.{name}": value for name, value in options.pop("$defs", {}).items()}
     first_line = (inspect.getdoc(cls) or found.summary).partition("\n")[0]
     use = {"const": found.name, "type": "string", "description": f"{first_line} (from {found.dist} {found.dist_version})"}
-    extra = {"weight": WEIGHT} if found.role == "verifier" else {}
+    extra = VerifierTable.model_json_schema()["properties"] if found.role == "verifier" else {}
     table = {
         "type": "object",
         "title": found.name,
         "description": first_line,
-        "properties": {"use": use, **extra, **options.get("properties", {})},
+        "properties": {**extra, "use": use, **options.get("properties", {})},
         "additionalProperties": False,
         "required": list(options.get("required", [])),
     }

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from k2core_cli.dispatch import main
 from plugin_dirs import make_distribution, with_path
-
-from k2core.cli import main
 
 POINTS = {
     "k2core.decoder.v1": {"fake": "k2core.testing:FakeDecoder"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from k2core.plugin import Plugin, hookimpl
 from k2core.ports import Run
@@ -65,8 +65,7 @@ class LlamaCpp(Plugin):
             run.warn(
                 f"decoders.{request.decoder}", f"the pattern {pattern!r} of the JSON schema is not enforced, for lack of ^ and $"
             )
-        think = "open" if self.config.think == "auto" and loaded.opens_thinking else self.config.think
-        stream = Stream(run, request, think)
+        stream = Stream(run, request, self._think(request, loaded))
         try:
             await self._generate(loaded, request, stream)
         finally:
@@ -74,6 +73,14 @@ class LlamaCpp(Plugin):
         completions = stream.completions(loaded.name)
         _warn_if_full(run, request, completions, loaded.context)
         return completions
+
+    def _think(self, request: DecodeRequest, loaded: Engine) -> Literal["auto", "open", "off"]:
+        """Where in the reasoning the text begins. What is continued says it itself, whatever the template opens."""
+        from .think import unclosed
+
+        if self.config.think != "off" and request.continue_last and request.messages[-1].content:
+            return "open" if unclosed(request.messages[-1].content) else "off"
+        return "open" if self.config.think == "auto" and loaded.opens_thinking else self.config.think
 
     async def _generate(self, loaded: Engine, request: DecodeRequest, stream: Stream) -> None:
         """All choices, in as many rounds as the engine's slots make necessary. Ends only when the engine has stopped."""

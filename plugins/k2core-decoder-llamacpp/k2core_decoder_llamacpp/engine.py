@@ -145,6 +145,7 @@ def parameters(config: LlamaCppConfig, threads: int, socket: str, verbosity: int
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(os.path.expanduser(a.path), a.scale) for a in config.lora]
     params.chat_template = config.chat_template
+    params.prefill_assistant = False  # a last assistant message is continued when the request says so, and only then
     params.cache_ram_mib = 0  # by default up to 8 GiB of processed prompts
     # both take as long as all the rest, and the interpreter stands still while a model loads
     params.warmup = params.fit_params = False

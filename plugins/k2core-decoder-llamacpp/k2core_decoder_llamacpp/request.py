@@ -19,6 +19,8 @@ def check(request: DecodeRequest, context: int, longest_token: int) -> None:
     """Raise `ValueError` for a request that cannot be served, saying why. Quick, however long the prompt is."""
     if not request.messages:
         raise ValueError("the request has no messages")
+    if request.continue_last and request.messages[-1].role != "assistant":
+        raise ValueError(f"only an assistant's turn can be continued; the last message is of the {request.messages[-1].role}")
     ranges = (
         ("n", request.n, 1, math.inf),
         ("max_tokens", request.max_tokens, 1, 2**31 - 1),
@@ -57,7 +59,7 @@ def _check_text(text: str, what: str) -> int:
 def body(request: DecodeRequest, config: LlamaCppConfig, first: int, count: int) -> dict[str, Any]:
     """The request for `count` choices, of which the first is the `first` of the whole; llama.cpp seeds choice i with seed + i."""
     made: dict[str, Any] = {
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        **_turns(request),
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,
@@ -79,6 +81,16 @@ def body(request: DecodeRequest, config: LlamaCppConfig, first: int, count: int)
     if request.json_schema is not None:
         made["response_format"] = {"type": "json_schema", "json_schema": {"schema": enforceable(request.json_schema)}}
     return made
+
+
+def _turns(request: DecodeRequest) -> dict[str, Any]:
+    """The messages. Nothing at all to continue is an ordinary request; llama.cpp would leave the start of the turn out."""
+    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    if not request.continue_last:
+        return {"messages": messages}
+    if not request.messages[-1].content:
+        return {"messages": messages[:-1]}
+    return {"messages": messages, "continue_final_message": True, "add_generation_prompt": False}
 
 
 def loose_patterns(schema: Any) -> Iterable[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from k2core.ports import Run
-from k2core.thinking import Piece, ThinkSplitter
+from k2core.toolkit.thinking import Piece, ThinkSplitter
 from k2core.types import Completion, DecodeRequest, Finish, Timing, TokenLogprob
 
 from .request import too_long
@@ -90,6 +90,7 @@ class Stream:
             reasoning="".join(choice.reasoning),
             tokens=choice.tokens,
             finish=choice.finish,
+            stopped="" if choice.finish == "stop" and not self._request.stop else None,  # llama.cpp does not tell in a chat
             logprobs=tuple(choice.logprobs) if self._request.logprobs else None,
             model=model,
             timing=Timing(

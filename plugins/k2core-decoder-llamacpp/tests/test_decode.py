@@ -17,7 +17,7 @@ import psutil
 import pytest
 from k2core_decoder_llamacpp import LlamaCppConfig, cores, engine
 
-from k2core import Delta, PluginError, Problem, Run
+from k2core import Delta, Message, PluginError, Problem, Run
 
 
 def texts(events: list[Any]) -> dict[int, str]:
@@ -286,3 +286,61 @@ def test_a_template_that_opens_the_reasoning(stand: Any, request_for: Any) -> No
     assert (made.text, made.tokens) == ("", 12)
     assert made.reasoning
     assert "".join(e.text for e in at.events if isinstance(e, Delta) and e.reasoning) == made.reasoning
+
+
+def unfinished(text: str, said: str) -> tuple[Message, ...]:
+    return Message(role="user", content=text), Message(role="assistant", content=said)
+
+
+STORY = "Write a story about a fox."
+
+
+def test_an_unfinished_turn_is_continued_and_not_repeated(stand: Any, request_for: Any) -> None:
+    """Greedy: the continuation of a completion's beginning is the rest of it, when the cut is between two words."""
+
+    async def work(run: Run) -> None:
+        (whole,) = await run.decode(request_for(temperature=0.0, max_tokens=24))
+        cut = whole.text.index(" ", len(whole.text) // 2)
+        messages = unfinished(STORY, whole.text[:cut])
+        made = await run.decode(request_for(messages=messages, continue_last=True, temperature=0.0, max_tokens=30, n=2))
+        assert [c.text[: len(whole.text) - cut] for c in made] == [whole.text[cut:]] * 2
+
+    stand().run(work)
+
+
+def test_blank_space_at_the_end_of_an_unfinished_turn_is_kept(stand: Any, request_for: Any) -> None:
+    async def work(run: Run) -> int:
+        counts = []
+        for said in ("Once upon a time.", "Once upon a time.\n\n"):
+            before = at.runtime.ledger.total.prompt_tokens
+            await run.decode(request_for(messages=unfinished(STORY, said), continue_last=True, max_tokens=2))
+            counts.append(at.runtime.ledger.total.prompt_tokens - before)
+        return counts[1] - counts[0]
+
+    at = stand()
+    assert at.run(work) == 1  # a token for the empty line
+
+
+def test_nothing_to_continue_is_an_ordinary_request(stand: Any, request_for: Any) -> None:
+    async def work(run: Run) -> None:
+        (plain,) = await run.decode(request_for())
+        (empty,) = await run.decode(request_for(messages=unfinished(STORY, ""), continue_last=True))
+        (finished,) = await run.decode(request_for(messages=unfinished(STORY, "Once upon a"), temperature=0.0))
+        (open_,) = await run.decode(request_for(messages=unfinished(STORY, "Once upon a"), temperature=0.0, continue_last=True))
+        assert plain.text == empty.text
+        assert open_.text.startswith(" time")
+        assert not finished.text.startswith(" time")
+        with pytest.raises(PluginError, match="only an assistant's turn can be continued; the last message is of the user"):
+            await run.decode(request_for(continue_last=True))
+
+    stand().run(work)
+
+
+def test_a_continued_turn_tells_whether_it_is_within_its_reasoning(stand: Any, request_for: Any) -> None:
+    async def work(run: Run) -> None:
+        (inside,) = await run.decode(request_for(messages=unfinished(STORY, "<think>\nThe fox"), continue_last=True))
+        (after,) = await run.decode(request_for(messages=unfinished(STORY, "<think>\nA fox.</think>\nOnce"), continue_last=True))
+        assert (inside.text, bool(inside.reasoning)) == ("", True)
+        assert (bool(after.text), after.reasoning) == (True, "")
+
+    stand().run(work)

@@ -16,7 +16,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def body_of(request: DecodeRequest, config: OpenAIConfig) -> bytes:
     """The request as JSON. Sampling settings are always written out: servers have defaults of their own for what is missing."""
     body: dict[str, Any] = {
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        **_turns(request, config),
         "n": request.n,
         config.max_tokens_field: request.max_tokens,
         "temperature": request.temperature,
@@ -39,6 +39,35 @@ def body_of(request: DecodeRequest, config: OpenAIConfig) -> bytes:
     for name in config.omit:
         body.pop(name, None)
     return _encode(body).encode()
+
+
+def _turns(request: DecodeRequest, config: OpenAIConfig) -> dict[str, Any]:
+    """The messages, and what makes the server go on with the last one. Raises `ValueError` where it is not known to do so."""
+    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    if not request.continue_last:
+        return {"messages": messages}
+    if config.continue_last == "none":
+        raise ValueError(
+            "asked to go on with an unfinished assistant turn: not every server can, and this decoder's option `continue_last` "
+            'does not say how; set it to "vllm" (SGLang, too) or "llamacpp"'
+        )
+    if not messages or messages[-1]["role"] != "assistant":
+        raise ValueError("only an assistant's turn can be continued, and the last message is none")
+    if not messages[-1]["content"]:  # nothing to go on with: an ordinary request
+        return {"messages": messages[:-1]}
+    if config.continue_last == "llamacpp":
+        return {"messages": messages}
+    return {"messages": messages, "continue_final_message": True, "add_generation_prompt": False}
+
+
+def reading(request: DecodeRequest, config: OpenAIConfig) -> OpenAIConfig:
+    """The options by which the answer is read: a turn that is continued itself tells whether it is within its reasoning."""
+    prefix = request.messages[-1].content if request.continue_last and request.messages else ""
+    if not prefix or config.think == "off":
+        return config
+    opening, closing = config.think_tags
+    inside = prefix.rfind(opening) > prefix.rfind(closing)
+    return config.model_copy(update={"think": "open" if inside else "off"})
 
 
 def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from k2core.ports import Run
-from k2core.thinking import Piece, ThinkSplitter
+from k2core.toolkit.thinking import Piece, ThinkSplitter
 from k2core.types import Completion, Finish, Timing, TokenLogprob
 
 from .config import OpenAIConfig
@@ -36,6 +36,7 @@ class Choice:
         self._logprobs: list[TokenLogprob] | None = None
         self.tokens = 0
         self.finish: str | None = None
+        self.stopped: str | None = None
         self.first: float | None = None
         """When its first token came, on the monotonic clock."""
 
@@ -60,7 +61,7 @@ class Choice:
         tokens = self._take_logprobs(logprobs) if logprobs else 0
         self._grow(content, reasoning, tokens or int(bool(content or reasoning or other)))
         if choice.get("finish_reason"):
-            self._end(choice["finish_reason"])
+            self._end(choice["finish_reason"], choice)
 
     def whole(self, choice: Mapping[str, Any], tokens: int | None) -> None:
         """Take a choice that came in one piece, of so many tokens if that is known."""
@@ -71,7 +72,7 @@ class Choice:
         if tokens is None:
             tokens = counted or -(-len(content + reasoning) // 4)
         self._grow(content, reasoning, tokens)
-        self._end(choice.get("finish_reason") or "stop")
+        self._end(choice.get("finish_reason") or "stop", choice)
 
     def _grow(self, content: str, reasoning: str, tokens: int) -> None:
         pieces: list[Piece] = []
@@ -83,8 +84,10 @@ class Choice:
             pieces += [(content, False)] if self._split.settled else self._split.feed(content)
         self._put(pieces, tokens)
 
-    def _end(self, reason: Any) -> None:
+    def _end(self, reason: Any, choice: Mapping[str, Any]) -> None:
         self.finish = str(reason)
+        if self.finish == "stop":
+            self.stopped = _stopped(choice)
         rest = self._content.end()
         pieces = [(self._thought.end(), True), *(self._split.feed(rest) if rest else ()), *self._split.end()]
         self._put(pieces, 0)
@@ -115,10 +118,19 @@ class Choice:
             reasoning=self.reasoning,
             tokens=tokens,
             finish=FINISHES.get(self.finish or "", "stop"),
+            stopped=self.stopped,
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
             model=model,
             timing=timing,
         )
+
+
+def _stopped(choice: Mapping[str, Any]) -> str | None:
+    """The stop string that ended a choice, empty when a token of the model's own did; None where the server does not say."""
+    for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang; the end-of-text token is null or a number
+        if name in choice:
+            return choice[name] if isinstance(choice[name], str) else ""
+    return None
 
 
 def _content(part: Mapping[str, Any] | None) -> tuple[str, str, bool]:

@@ -36,6 +36,9 @@ class OpenAIConfig(PluginConfig):
     that the text starts inside it; `off` leaves the text alone. Reasoning fields of the API are understood in any case."""
     think_tags: tuple[str, str] = ("<think>", "</think>")
     """What opens and closes a block of reasoning."""
+    continue_last: Literal["none", "vllm", "llamacpp"] = "none"
+    """How the server is asked to go on with an unfinished assistant turn, as step-level search does: `vllm` (SGLang, too) sends
+    `continue_final_message`, `llamacpp` the turn alone, which llama.cpp's server goes on with; `none` refuses such requests."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Name under which the server takes the limit of new tokens; OpenAI's own reasoning models want `max_completion_tokens`."""
     extra: Mapping[str, Any] = {}

@@ -12,7 +12,7 @@ from k2core.plugin import Plugin, hookimpl
 from k2core.ports import Run
 from k2core.types import Completion, DecodeRequest
 
-from .body import body_of
+from .body import body_of, reading
 from .config import OpenAIConfig
 from .failure import Failures
 from .reply import Reply
@@ -59,7 +59,7 @@ class OpenAIDecoder(Plugin):
         if self._transport is None:
             raise RuntimeError("the decoder has not been started")
         async with self._slots:
-            reply = Reply(run, request, self.config, self._fail)
+            reply = Reply(run, request, reading(request, self.config), self._fail)
             try:
                 # a task of its own, so that a cancelled call can still take in what has arrived
                 exchange = asyncio.create_task(self._transport.exchange(body_of(request, self.config), reply))

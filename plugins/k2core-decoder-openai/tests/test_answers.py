@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from k2core import Message
+
 
 def check_deltas(out: Any) -> None:
     """The deltas concatenate to the completions, exactly."""
@@ -198,3 +200,39 @@ def test_a_large_prompt_passes(kit: Any) -> None:
     out = kit.stream(kit.events(kit.chunk("ok", finish="stop")), messages=(Message(role="user", content="x" * 3_000_000),))
     assert out.text == "ok"
     assert len(out.server.bodies[0]["messages"][0]["content"]) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("prefix", "text", "reasoning"),
+    [
+        ("<think>So", " it is 4", " I add"),
+        ("<think>So</think>It", " I add</think> it is 4", ""),
+        ("It", " I add</think> it is 4", ""),
+    ],
+)
+def test_a_continued_turn_tells_whether_it_is_within_its_reasoning(kit: Any, prefix: str, text: str, reasoning: str) -> None:
+    messages = (Message(role="user", content="2+2?"), Message(role="assistant", content=prefix))
+    stream = kit.events(kit.chunk(" I add</think>"), kit.chunk(" it is 4", finish="stop"), kit.usage(9, 6))
+    out = kit.stream(stream, options={"continue_last": "vllm"}, messages=messages, continue_last=True)
+    assert (out.completions[0].text.strip(), out.completions[0].reasoning) == (text.strip(), reasoning)
+    assert out.server.bodies[0]["messages"][-1] == {"role": "assistant", "content": prefix}
+
+
+@pytest.mark.parametrize(
+    ("end", "stopped"),
+    [
+        ({"stop_reason": "\n\n"}, "\n\n"),
+        ({"stop_reason": None}, ""),
+        ({"stop_reason": 2}, ""),
+        ({"matched_stop": "\n\n"}, "\n\n"),
+        ({"matched_stop": 2}, ""),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_stopped_a_choice_where_the_server_says(kit: Any, end: dict[str, Any], stopped: str | None, stream: bool) -> None:
+    part = {"content": "One."}
+    choice = {"index": 0, "delta" if stream else "message": part, "finish_reason": "stop", **end}
+    body = json.dumps({"model": "loop", "choices": [choice]}).encode()
+    out = kit.stream(kit.events(json.loads(body))) if stream else kit.answer(body, {"stream": False})
+    assert out.completions[0].stopped == stopped

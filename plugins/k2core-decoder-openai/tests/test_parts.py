@@ -170,3 +170,32 @@ def test_importing_the_plugin_imports_no_http_client() -> None:
     code = "import sys, k2core_decoder_openai; print([m for m in ('aiohttp', 'yarl') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+UNFINISHED = (Message(role="user", content="2+2?"), Message(role="assistant", content="2+2 is"))
+
+
+def sent(mode: str, messages: tuple[Message, ...] = UNFINISHED, **fields: Any) -> dict[str, Any]:
+    request = DecodeRequest(messages=messages, continue_last=True, **fields)
+    body: dict[str, Any] = json.loads(body_of(request, OpenAIConfig.model_validate({"continue_last": mode})))
+    return body
+
+
+def test_an_unfinished_turn_is_continued_in_the_servers_own_way() -> None:
+    vllm, llamacpp = sent("vllm"), sent("llamacpp")
+    assert (vllm["continue_final_message"], vllm["add_generation_prompt"]) == (True, False)
+    assert not {"continue_final_message", "add_generation_prompt"} & set(llamacpp)
+    assert vllm["messages"] == llamacpp["messages"] == [{"role": m.role, "content": m.content} for m in UNFINISHED]
+
+
+def test_nothing_to_continue_is_an_ordinary_request() -> None:
+    body = sent("vllm", (UNFINISHED[0], Message(role="assistant", content="")))
+    assert body["messages"] == [{"role": "user", "content": "2+2?"}]
+    assert "continue_final_message" not in body
+
+
+def test_continuing_is_refused_where_it_cannot_be_done() -> None:
+    with pytest.raises(ValueError, match='set it to "vllm"'):
+        sent("none")
+    with pytest.raises(ValueError, match="only an assistant's turn"):
+        sent("vllm", UNFINISHED[:1])

@@ -61,6 +61,11 @@ class Recorded(Plugin):
     async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
         if request.role != "solve":
             raise ValueError(f"only solutions are recorded; give the {request.role!r} calls a decoder of their own")
+        if request.continue_last:
+            raise ValueError(
+                "recorded completions are whole, so an unfinished turn cannot be continued; step-level search (beam, particle) "
+                "needs a decoder with a model"
+            )
         places = self._places(run, request)
         chosen = self._chosen(run, places)
         async with asyncio.TaskGroup() as group:

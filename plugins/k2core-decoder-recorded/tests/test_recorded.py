@@ -271,3 +271,8 @@ def test_every_real_file_loads() -> None:
     counts = {path.name: load([str(path)], "pid", "tokens") for path in sorted(SHARED.glob("solutions_*"))}
     assert len(counts) >= 6
     assert {len(stored) for stored in counts["solutions_humaneval_codegen16b.jsonl.gz"].values()} == {100}
+
+
+def test_an_unfinished_turn_cannot_be_continued(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="recorded completions are whole"):
+        decode(pipeline(write(tmp_path / "solutions.jsonl", ROWS)), asked(continue_last=True))

@@ -13,7 +13,7 @@ from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from .spec import PROJECT, ROLE_VERSIONS
+from k2core.spec import PROJECT, ROLE_VERSIONS
 
 GROUP = f"{PROJECT}.command.v{ROLE_VERSIONS['command']}"
 
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="k2",
         description="Reason with language models: plan, sample, verify, decide.",
-        epilog=f"commands:\n{listing or '  none; try: pip install k2core-cli'}\n\n`k2 COMMAND --help` tells more.",
+        epilog=f"commands:\n{listing or '  none'}\n\n`k2 COMMAND --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"k2core {metadata.version(PROJECT)}")
@@ -70,8 +70,8 @@ def _source(module: str) -> bytes:
 
 
 def _guarded(log: str | None, arguments: Sequence[str]) -> int:
-    from .errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, explain
-    from .log import configure
+    from k2core.errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, explain
+    from k2core.log import configure
 
     if log:
         configure(log)
@@ -91,8 +91,8 @@ def _guarded(log: str | None, arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    from .errors import boundary
-    from .registry import Registry
+    from k2core.errors import boundary
+    from k2core.registry import Registry
 
     plugin = Registry().load("command", arguments[0])()
     parser = argparse.ArgumentParser(prog="k2")
