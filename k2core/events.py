@@ -79,6 +79,32 @@ class CandidateFailed(Event):
     error: str
 
 
+class SamplerStopped(Event):
+    """A sampler decided before all that it might have drawn was drawn, and why; the reason ends up in `Result.decision`."""
+
+    kind = "sampler_stopped"
+    reason: str
+    """In a phrase."""
+    confidence: float | None = None
+    """Stated probability that going on to the end would have decided alike; None where nothing is promised."""
+    rule: str = ""
+    answer: str | None = None
+    counted: int = 0
+    launched: int = 0
+    cancelled: int = 0
+    n: int = 0
+    """The most candidates that it would have drawn."""
+
+
+class Tuned(Event):
+    """What a plugin has learnt from earlier runs and goes by in this one, written as options of its own: a replay sets them."""
+
+    kind = "tuned"
+    plugin: str
+    """Configuration path, such as `sampler`."""
+    options: Mapping[str, Any]
+
+
 class Verified(Event):
     kind = "verified"
     verifier: str

@@ -14,7 +14,7 @@ from typing import Any
 from .choice import checked_candidates, checked_completions, checked_verdicts, choose
 from .config import Price
 from .errors import ConfigError, LimitExceeded, PluginError, TransientError, boundary, explain
-from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMade, Verified, Warned
+from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMade, SamplerStopped, Verified, Warned
 from .judging import Judging
 from .ledger import Ledger, Meter, Outcome
 from .pipeline import Pipeline
@@ -45,6 +45,7 @@ class Run:
         self._plans: list[Plan | None] = []
         self._judging = Judging(pipeline, self._judged)
         self._made: set[str] = set()
+        self._stops: list[str] = []
         self.warnings: list[str] = []
         self._meter: Meter | None = None
 
@@ -88,6 +89,8 @@ class Run:
     def emit(self, event: Event) -> None:
         if isinstance(event, CandidateMade):
             self._made.add(event.candidate.id)
+        elif isinstance(event, SamplerStopped):
+            self._stops.append(event.reason)
         if self._observers:
             self._tell(event.model_copy(update={"run_id": self.id, "at": self._now()}))
 
@@ -190,7 +193,7 @@ class Run:
             candidates=tuple(candidates),
             verdicts=tuple(verdicts),
             scores=choice.scores,
-            decision=choice.why,
+            decision="; ".join([choice.why, *self._stops]),
             usage=self.usage,
             warnings=tuple(self.warnings),
             seconds=time.monotonic() - self._began,

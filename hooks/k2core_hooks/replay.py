@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import copy
 import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from k2core.events import Tuned
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Commands
 
@@ -96,7 +98,7 @@ async def replay(
     for table in run.started.config.get("decoders", {}).values():
         registry.add("decoder", table["use"], for_tape(tape))  # under the name that error messages hold
     _add_witness(registry, endings)
-    config = PipelineConfig.from_dict(offline(run.started.config), overrides, "the recorded configuration")
+    config = PipelineConfig.from_dict(offline(as_tuned(run)), overrides, "the recorded configuration")
     async with Runtime(config, registry=registry) as runtime:
         task = asyncio.ensure_future(runtime.solve(run.started.problem, seed=run.started.seed))
         await _until_done(task, tape, run, run.events[-1].at + 30 if limit is None else limit)
@@ -115,6 +117,18 @@ async def _until_done(task: asyncio.Future[Any], tape: Tape, run: RecordedRun, l
         await asyncio.wait([task], timeout=0.1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def as_tuned(run: RecordedRun) -> dict[str, Any]:
+    """The recorded configuration with what plugins had learnt before that run, which a fresh one cannot know."""
+    config = copy.deepcopy(dict(run.started.config))
+    for event in run.events:
+        if isinstance(event, Tuned):
+            table = config
+            for part in event.plugin.split("."):
+                table = table.setdefault(part, {})
+            table.update(event.options)
+    return config
 
 
 def offline(config: Any) -> dict[str, Any]:

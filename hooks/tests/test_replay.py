@@ -15,6 +15,7 @@ import pytest
 from k2core_hooks import RecordedRun, read_trace
 from k2core_hooks.budget import Budget
 from k2core_hooks.compare import Item, compare, differences
+from k2core_hooks.jsonl import to_line
 from k2core_hooks.progress import Progress
 from k2core_hooks.replay import _read, offline, replay
 from k2core_hooks.trace import Trace
@@ -35,7 +36,7 @@ from k2core import (
     TransientError,
     hookimpl,
 )
-from k2core.events import CandidateMade, RunEnded
+from k2core.events import CandidateMade, Event, RunEnded, SamplerStopped, Tuned
 from k2core.testing import EventRecorder, FakePlanner, FakeSampler, FakeVerifier, fake_decoder
 from k2core.types import Usage
 
@@ -68,6 +69,27 @@ class Greedy(Plugin):
         return [Candidate(id=calls[first], text=first.result()[0].text)]
 
 
+class LearningConfig(PluginConfig):
+    n: int = 1
+    """Raised by one in every run; a fresh plugin has to be told."""
+
+
+class Learning(Plugin):
+    """Draws more candidates from run to run."""
+
+    config: LearningConfig
+    runs = 0
+
+    @hookimpl
+    async def k2_sample(self, run: Run, problem: Problem) -> list[Candidate]:
+        n = self.config.n + self.runs
+        self.runs += 1
+        run.emit(Tuned(plugin=self.path, options={"n": n}))
+        made = [(await run.decode(_request(f"c{i}")))[0] for i in range(n)]
+        run.emit(SamplerStopped(reason=f"{n} are enough", counted=n))
+        return [Candidate(id=f"c{i}", text=completion.text) for i, completion in enumerate(made)]
+
+
 def _request(name: str) -> DecodeRequest:
     return DecodeRequest(messages=(Message(role="user", content=name),), max_tokens=100_000, candidates=(name,))
 
@@ -77,6 +99,7 @@ def _registry(respond: Any = None) -> Registry:
     registry.add("planner", "fake-plan", FakePlanner)
     registry.add("sampler", "fake-n", FakeSampler)
     registry.add("sampler", "greedy", Greedy)
+    registry.add("sampler", "learning", Learning)
     registry.add("verifier", "fake-verify", FakeVerifier)
     for name, hook in {"trace": Trace, "budget": Budget, "progress": Progress}.items():
         registry.add("hook", name, hook)
@@ -134,6 +157,23 @@ def test_a_run_replays_the_same(trace: Path) -> None:
     assert list(items) == ["outcome", "plan", "candidates", "verdicts", "chosen", "decision", "answer", "usage.solve"]
     assert ended.result is not None
     assert ended.result.candidates == run.result.candidates
+
+
+def test_what_a_plugin_had_learnt_before_is_set_in_the_replay(trace: Path) -> None:
+    """The trace holds the second run of a plugin that behaves otherwise in its first."""
+    tables = {"sampler": {"use": "learning"}, "decoders": {"solver": {"use": "fake"}}}
+
+    async def second() -> list[Event]:
+        async with Runtime(PipelineConfig.from_dict(tables), registry=_registry(_answers)) as runtime:
+            await runtime.solve(Problem(prompt="6*7?"), seed=3)
+            return [event async for event in runtime.stream(Problem(prompt="6*7?"), seed=3)]
+
+    trace.write_bytes(b"".join(map(to_line, asyncio.run(second()))))
+    run = read_trace(trace)
+    assert run.result is not None
+    assert len(run.result.candidates) == 2
+    assert run.result.decision.endswith("; 2 are enough"), "the reason of a sampler that stops is a part of the decision"
+    assert _differing(_replay(run)[1]) == []
 
 
 def test_another_verifier_judges_the_same_completions(trace: Path) -> None:
