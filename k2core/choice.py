@@ -25,8 +25,7 @@ def choose(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], slots: 
     A score is the weighted mean over the verifiers that could judge the candidate (a verdict of status `error` counts neither
     for nor against); where a verifier for the undecided was asked, the last that was decides alone.
     """
-    by_name = {slot.name: slot for slot in slots}
-    scores = {c.id: _score([v for v in verdicts if v.candidate_id == c.id], by_name) for c in candidates}
+    by_name, scores = {slot.name: slot for slot in slots}, scores_of(candidates, verdicts, slots)
     vetoed = {v.candidate_id for v in verdicts if v.status == "incorrect" and by_name[v.verifier].veto}
     eligible = [c for c in candidates if c.id not in vetoed] or candidates
     best = max(eligible, key=lambda c: scores[c.id] or 0.0)
@@ -35,6 +34,12 @@ def choose(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], slots: 
     if vetoed:
         why += f"; vetoed: {', '.join(c.id for c in candidates if c.id in vetoed)}"
     return Choice(best, _answer(best, verdicts, by_name), known, why)
+
+
+def scores_of(candidates: Sequence[Candidate], verdicts: Sequence[Verdict], slots: Sequence[Slot]) -> dict[str, float | None]:
+    """By candidate id; None where no verifier could judge."""
+    by_name = {slot.name: slot for slot in slots}
+    return {c.id: _score([v for v in verdicts if v.candidate_id == c.id], by_name) for c in candidates}
 
 
 def _score(verdicts: Sequence[Verdict], slots: Mapping[str, Slot]) -> float | None:

@@ -46,6 +46,8 @@ class VerifierTable(PluginTable):
     """A candidate that it calls incorrect is not chosen, unless all are vetoed."""
     when: Literal["always", "undecided"] = "always"
     """`undecided`: after the others, about what none of them called correct or incorrect; there its score replaces theirs."""
+    below: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """`undecided` without a reference: asked only while the best score so far is below this, so that clear votes need no judge."""
 
 
 class Limits(_Table):

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from .choice import scores_of
 from .concurrency import gather
 from .pipeline import Pipeline
 from .registry import Slot
@@ -35,8 +36,12 @@ class Judging:
             found = list(itertools.chain.from_iterable(asked))
         for slot in slots[: 0 if only else None]:
             if slot.when == "undecided" and (still_open := _undecided(candidates, found)):
-                found += await self._of(slot, still_open, reference, final)
+                clear = reference is None and self._best(candidates, found) >= slot.below
+                found += [] if clear else await self._of(slot, still_open, reference, final)
         return found
+
+    def _best(self, candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> float:
+        return max(score or 0.0 for score in scores_of(candidates, verdicts, self._pipeline.verifiers).values())
 
     async def _of(self, slot: Slot, candidates: Sequence[Candidate], reference: str | None, final: bool) -> list[Verdict]:
         if final and slot.name in self._pipeline.consulted and all(c.score is not None for c in candidates):

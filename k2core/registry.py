@@ -57,6 +57,7 @@ class Slot:
     weight: float = 1.0
     veto: bool = False
     when: str = "always"
+    below: float = 1.0
     origin: str = ""
     """Distribution and version, such as `k2core-sampler 0.1.0`; empty for a class that was added in memory."""
 
@@ -156,7 +157,7 @@ class Registry:
         plugin.path = path
         found = None if (role, table.use) in self._added else self._choose(role, table.use)
         origin = f"{found.dist} {found.dist_version}" if found else ""
-        say = table.model_dump(include={"weight", "veto", "when"}) if isinstance(table, VerifierTable) else {}
+        say = table.model_dump(include={"weight", "veto", "when", "below"}) if isinstance(table, VerifierTable) else {}
         return Slot(path, role, table.use, plugin, origin=origin, **say)
 
 

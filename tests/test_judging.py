@@ -70,8 +70,27 @@ def test_a_later_verifier_is_left_in_peace_when_all_is_decided() -> None:
     assert dear[1].asked == []  # type: ignore[attr-defined] # of the class made by says()
 
 
+@pytest.mark.parametrize(("below", "asked"), [(0.5, []), (0.7, [["0", "1", "2"]])])
+def test_clear_votes_need_no_judge(below: float, asked: list[list[str]]) -> None:
+    votes, judge = says(_1=("undecided", 0.6)), says(listwise=True)
+    three({"votes": {}, "judge": {"when": "undecided", "below": below}}, votes=votes, judge=judge)
+    assert judge[1].asked == asked  # type: ignore[attr-defined] # of the class made by says()
+
+
+def test_under_a_reference_every_open_candidate_is_judged() -> None:
+    cheap, dear = says(_4=("correct", 1.0)), says()
+    made = runtime({"verifiers": {"cheap": {}, "dear": {"when": "undecided"}}}, cheap=cheap, dear=dear)
+
+    async def main() -> None:
+        async with made:
+            await made.verify("2+2?", ["4", "5"], "4")
+
+    asyncio.run(main())
+    assert dear[1].asked == [["1"]]  # type: ignore[attr-defined] # of the class made by says()
+
+
 def test_a_cascade_goes_on_in_the_order_of_the_configuration() -> None:
-    first, second = says(_0=("correct", 1.0)), says(_1=("incorrect", 0.0))
+    first, second = says(_0=("correct", 0.9)), says(_1=("incorrect", 0.0))
     third = says(_2=("undecided", 0.4))
     config = {"first": {}, "second": {"when": "undecided"}, "third": {"when": "undecided"}}
     three(config, first=first, second=second, third=third)
