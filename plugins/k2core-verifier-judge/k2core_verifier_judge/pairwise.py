@@ -4,63 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from k2core import Candidate, Plugin, Problem, Run, Verdict, hookimpl
 from k2core.concurrency import gather
 
 from .asking import AskingConfig, Judging
-from .prompts import COMPARE, messages, shorten, statement, visible
-from .replies import Choice, choice
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"better": {"type": "string", "enum": ["A", "B", "tie"]}, "reason": {"type": "string"}},
-    "required": ["better", "reason"],
-    "additionalProperties": False,
-}
+from .calibration import Calibration, load, probability
+from .panel import PROMPT, Opinion, Panel, disagree
+from .prompts import visible
 
 
 class JudgeConfig(AskingConfig):
+    """Options of `judge`."""
+
     pairs: Literal["all", "linear"] = "all"
     """`all` compares every two candidates, at once; `linear` each with the best so far, in N - 1 comparisons one after another."""
     swap: bool = True
     """Compare in both orders; a comparison that the order turns round is a tie."""
+    panel: Literal["majority", "mean"] = "majority"
+    """How several judges become one: the text that more of them name has won, or every judge has a share of the point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What became of two texts: 1 when the first is better, -1 when the second is, 0 for a tie."""
+    """What the judges together say of two texts."""
 
-    result: int
-    asked: int = 0
-    """Calls that were made or would have been."""
-    answered: int = 0
-    """Calls that brought a reply."""
-    unparsed: int = 0
+    points: float | None
+    """1 when the first text is better, 0 when the second is, one half for a tie; a probability when calibrated; None: no
+    evidence."""
     flipped: bool = False
-    """The judge preferred the same place in both orders."""
+    """A judge preferred the same place in both orders."""
+    disagreed: bool = False
+    """Two judges named different texts."""
+
+    def turned(self) -> Comparison:
+        """From the side of the second text."""
+        return Comparison(None if self.points is None else 1 - self.points, self.flipped, self.disagreed)
 
 
 class Judge(Plugin):
-    """A model compares candidates two by two, in both orders; the score is the share of comparisons won."""
+    """Models compare candidates two by two, in both orders; the score is the share of comparisons won."""
 
     config: JudgeConfig
     listwise: ClassVar[bool] = True
+    _calibration: Calibration | None = None
+
+    @hookimpl
+    async def k2_start(self) -> None:
+        if self.config.calibration:
+            self._calibration = load(self.config.calibration, "judge", self.config.judges)
 
     @hookimpl
     async def k2_verify(
         self, run: Run, problem: Problem, candidates: Sequence[Candidate], reference: str | None
     ) -> Sequence[Verdict]:
-        match = _Match(Judging(run, self.config, "judge"), self.config, problem, reference if self.config.show_reference else None)
+        judging = Judging(run, self.config, "judge")
+        panel = Panel(judging, self.config, problem, reference if self.config.show_reference else None, self.config.swap)
+        match = _Match(judging, panel, self.config, self._calibration)
         texts = [visible(candidate.text) for candidate in candidates]
-        play = match.linear if self.config.pairs == "linear" else match.all
-        table, champion = await play(texts)
+        table, champion = await (match.linear if self.config.pairs == "linear" else match.all)(texts)
         match.report()
         return [
-            _verdict(candidate, _ranked(share, place, champion), table.get(place, []), match)
+            _verdict(candidate, table.get(place, []), None if champion is None else place == champion)
             for place, candidate in enumerate(candidates)
-            for share in [_share(table.get(place, []))]
         ]
 
 
@@ -69,111 +76,94 @@ Table = dict[int, list[Comparison]]
 
 
 class _Match:
-    """Comparisons of one set of candidates; equal texts are compared once, and never with each other."""
+    """Comparisons of one set of candidates. Judges are not asked twice about the same texts in a run, nor about equal ones."""
 
-    def __init__(self, judging: Judging, config: JudgeConfig, problem: Problem, reference: str | None) -> None:
-        self._judging, self._config, self._problem, self._reference = judging, config, problem, reference
-        self.done: dict[tuple[str, str], Comparison] = {}
+    def __init__(self, judging: Judging, panel: Panel, config: JudgeConfig, calibration: Calibration | None) -> None:
+        self._judging, self._panel, self._config, self._calibration = judging, panel, config, calibration
+        self.opinions: list[Opinion] = []
 
     async def all(self, texts: Sequence[str]) -> tuple[Table, int | None]:
         unique = list(dict.fromkeys(texts))
         pairs = [(one, other) for at, one in enumerate(unique) for other in unique[at + 1 :]]
-        for pair, result in zip(pairs, await gather(self._compare(*pair) for pair in pairs), strict=True):
-            self.done[pair] = result
-        table: Table = {}
-        for place, text in enumerate(texts):
-            table[place] = [self._seen(text, other) for at, other in enumerate(texts) if at != place]
+        made = await gather(self._compare(*pair) for pair in pairs)
+        done = dict(zip(pairs, made, strict=True))
+        done |= {pair[::-1]: comparison.turned() for pair, comparison in done.items()}
+        done |= {(text, text): Comparison(0.5) for text in unique}
+        table = {place: [done[text, other] for at, other in enumerate(texts) if at != place] for place, text in enumerate(texts)}
         return table, None
 
     async def linear(self, texts: Sequence[str]) -> tuple[Table, int | None]:
         table: Table = {place: [] for place in range(len(texts))}
         best = 0
         for place in range(1, len(texts)):
-            pair = texts[best], texts[place]
-            if pair[0] != pair[1] and pair not in self.done and pair[::-1] not in self.done:
-                self.done[pair] = await self._compare(*pair)
-            table[best].append(self._seen(*pair))
-            table[place].append(self._seen(*pair[::-1]))
-            best = place if table[place][-1].result > 0 else best
+            comparison = await self._compare(texts[best], texts[place])
+            table[best].append(comparison)
+            table[place].append(comparison.turned())
+            best = place if comparison.points is not None and comparison.points < 0.5 else best
         return table, best
 
-    def _seen(self, text: str, other: str) -> Comparison:
-        """The comparison from the side of `text`."""
-        if text == other:
-            return Comparison(0)
-        if (found := self.done.get((text, other))) is not None:
-            return found
-        turned = self.done[other, text]
-        return Comparison(-turned.result, turned.asked, turned.answered, turned.unparsed, turned.flipped)
-
     async def _compare(self, one: str, other: str) -> Comparison:
-        orders = [(one, other), (other, one)] if self._config.swap else [(one, other)]
-        replies = await gather(self._ask(*order) for order in orders)
-        named = [None if reply is None else choice(reply) for reply in replies]
-        answered = sum(reply is not None for reply in replies)
-        return Comparison(
-            result=_agreed(named),
-            asked=len(orders),
-            answered=answered,
-            unparsed=answered - sum(name is not None for name in named),
-            flipped=named in (["A", "A"], ["B", "B"]),
-        )
+        if one == other:
+            return Comparison(0.5)
+        opinions = await self._panel.opinions(one, other)
+        self.opinions += opinions
+        heard = [opinion for opinion in opinions if opinion.outcome != "void"]
+        flipped = any(opinion.outcome == "flip" for opinion in heard)
+        return Comparison(self._points(heard), flipped, disagree(heard))
 
-    async def _ask(self, first: str, second: str) -> str | None:
-        limit = self._config.max_chars
-        parts = {"PROBLEM": statement(self._problem)}
-        if self._reference is not None:
-            parts["REFERENCE ANSWER"] = self._reference
-        parts |= {"CANDIDATE A": shorten(first, limit), "CANDIDATE B": shorten(second, limit)}
-        return await self._judging.ask(messages(COMPARE, parts, self._judging.mark), SCHEMA, first, second)
-
-    @property
-    def failed(self) -> bool:
-        """Calls were made, and none brought a reply."""
-        return bool(self.done) and not any(one.answered for one in self.done.values())
-
-    @property
-    def flips(self) -> str:
-        flipped = sum(one.flipped for one in self.done.values())
-        return f"{flipped} of {len(self.done)} comparisons flipped with the order"
+    def _points(self, heard: Sequence[Opinion]) -> float | None:
+        if not heard:
+            return None
+        if self._calibration is not None:
+            judges = self._calibration.judges
+            return sum(probability(opinion, judges[opinion.judge]) for opinion in heard) / len(heard)
+        total = sum(opinion.result for opinion in heard)
+        if self._config.panel == "majority":
+            return float(total > 0) + 0.5 * (total == 0)
+        return (total / len(heard) + 1) / 2
 
     def report(self) -> None:
-        """Warn of what makes the scores less than they seem."""
-        flipped, unparsed = sum(one.flipped for one in self.done.values()), sum(one.unparsed for one in self.done.values())
-        if flipped:
-            self._judging.warn(f"position bias: {self.flips}, and count as ties")
-        if unparsed:
-            self._judging.warn(f"{unparsed} of {self._judging.calls} replies of the judge named no winner, and count as ties")
-        if self._judging.skipped:
-            self._judging.warn(
-                f"{self._judging.skipped} calls to the judge were left out after the soft deadline, and count as ties"
-            )
+        """Warn of what makes the scores less than they seem, once a run where it may be said again and again."""
+        counts, judging = self._judging.counts, self._judging
+        for name in ("compared", "flip"):
+            counts[name] = counts.get(name, 0) + sum(name in ("compared", opinion.outcome) for opinion in self.opinions)
+        if counts["compared"] >= 3 and 2 * counts["flip"] >= counts["compared"]:
+            judging.warn_once("position bias: half of the comparisons or more flipped with the order, and count as ties")
+        missing = sum(
+            answered and name is None for one in self.opinions for answered, name in zip(one.answered, one.replies, strict=True)
+        )
+        if missing:
+            judging.warn(f"{missing} replies of the judge named no winner; these comparisons are no evidence")
+        if judging.skipped:
+            judging.warn(f"{judging.skipped} calls to the judge were left out after the soft deadline")
+        if self._calibration is not None and self.opinions:
+            for warning in self._calibration.warnings(PROMPT, judging.models):
+                judging.warn_once(warning)
 
 
-def _agreed(named: Sequence[Choice | None]) -> int:
-    """1 or -1 when every order names the same candidate, else 0. The second order has the candidates exchanged."""
-    signs = [{"A": 1, "B": -1}.get(name or "", 0) * (-1) ** turn for turn, name in enumerate(named)]
-    return signs[0] if all(sign == signs[0] for sign in signs) else 0
+def _verdict(candidate: Candidate, comparisons: Sequence[Comparison], champion: bool | None) -> Verdict:
+    """Points of all comparisons that are evidence. In `linear` the last champion scores in the upper half and all others in the
+    lower: shares of different opponents do not compare, and who was beaten late could otherwise equal the one that beat it."""
+    if not comparisons:
+        return Verdict(candidate_id=candidate.id, status="undecided", score=1.0, reason="the only candidate, not judged")
+    points = [one.points for one in comparisons if one.points is not None]
+    if not points:
+        return Verdict(
+            candidate_id=candidate.id, status="error", reason="no judge has compared it: calls failed, or named no winner"
+        )
+    share = sum(points) / len(points)
+    score = share if champion is None else 0.5 * champion + share / 2
+    return Verdict(candidate_id=candidate.id, status="undecided", score=score, reason=_reason(comparisons, points))
 
 
-def _share(comparisons: Sequence[Comparison]) -> float:
-    """Wins and half the ties, of all comparisons; 1 for the only candidate."""
-    return sum((one.result + 1) / 2 for one in comparisons) / len(comparisons) if comparisons else 1.0
-
-
-def _ranked(share: float, place: int, champion: int | None) -> float:
-    """The score. In `linear` the last champion scores in the upper half and everyone else in the lower: shares of different
-    opponents do not compare, and a candidate that was beaten late could otherwise equal the one that beat it."""
-    if champion is None:
-        return share
-    return 0.5 + share / 2 if place == champion else share / 2
-
-
-def _verdict(candidate: Candidate, score: float, comparisons: Sequence[Comparison], match: _Match) -> Verdict:
-    if match.failed:
-        return Verdict(candidate_id=candidate.id, status="error", reason="no call to the judge brought a reply")
-    counts = [sum(one.result == result for one in comparisons) for result in (1, 0, -1)]
-    reason = "the only candidate, not judged"
-    if comparisons:
-        reason = f"{counts[0]} won, {counts[1]} tied, {counts[2]} lost; {match.flips}"
-    return Verdict(candidate_id=candidate.id, status="undecided", score=score, reason=reason)
+def _reason(comparisons: Sequence[Comparison], points: Sequence[float]) -> str:
+    counts = [sum(p > 0.5 for p in points), sum(p == 0.5 for p in points), sum(p < 0.5 for p in points)]
+    parts = [f"{counts[0]} won, {counts[1]} tied, {counts[2]} lost"]
+    for what, number in (
+        ("flipped with the order", sum(one.flipped for one in comparisons)),
+        ("divided the judges", sum(one.disagreed for one in comparisons)),
+        ("failed", len(comparisons) - len(points)),
+    ):
+        if number:
+            parts.append(f"{number} of {len(comparisons)} {what}")
+    return "; ".join(parts)

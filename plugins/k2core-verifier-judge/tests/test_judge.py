@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +93,7 @@ def test_a_fair_judge_ranks_all() -> None:
     assert not seen.warnings
     assert seen.usage["judge"].served == 6
     assert "2 won, 0 tied, 0 lost" in seen.verdicts[1].reason
-    assert "0 of 3 comparisons flipped" in seen.verdicts[1].reason
+    assert "flipped" not in seen.verdicts[1].reason
 
 
 def test_what_is_asked_for() -> None:
@@ -114,8 +112,8 @@ def test_what_is_asked_for() -> None:
 def test_a_judge_who_prefers_a_place_decides_nothing(place: str) -> None:
     seen = verify(lambda request, index: better(place), ["1", "2", "3"])
     assert seen.scores == [0.5, 0.5, 0.5]
-    assert any("3 of 3 comparisons flipped" in warning for warning in seen.warnings)
-    assert all("3 of 3 comparisons flipped" in verdict.reason for verdict in seen.verdicts)
+    assert sum("position bias" in warning for warning in seen.warnings) == 1
+    assert all("2 of 2 flipped with the order" in verdict.reason for verdict in seen.verdicts)
 
 
 def test_without_the_swap_the_bias_shows() -> None:
@@ -167,20 +165,29 @@ def test_one_candidate_is_not_judged() -> None:
 @pytest.mark.parametrize(
     "rubbish", ["", "I like turtles.", "{", "[]", "null", '{"better": 7}', '{"better": "C"}', "A B A B", "🙂" * 5000]
 )
-def test_rubbish_is_a_tie_and_counted(rubbish: str) -> None:
+def test_rubbish_is_no_evidence(rubbish: str) -> None:
     seen = verify(lambda request, index: rubbish, ["1", "2"])
-    assert seen.scores == [0.5, 0.5]
-    assert seen.statuses == {"undecided"}
-    assert any("2 of 2 replies" in warning for warning in seen.warnings)
+    assert seen.statuses == {"error"}
+    assert all("named no winner" in verdict.reason for verdict in seen.verdicts)
+    assert any("2 replies" in warning for warning in seen.warnings)
 
 
-def test_some_failed_calls_are_ties_with_a_warning() -> None:
+def test_one_order_alone_is_no_evidence() -> None:
+    replies = iter([better("A"), "hm"])
+    assert verify(lambda request, index: next(replies), ["1", "2"]).statuses == {"error"}
+
+
+def test_failed_comparisons_do_not_count() -> None:
+    """22 beats 11; of 33 nothing is known, so nothing is said."""
+
     def failing(request: DecodeRequest, index: int) -> str | Exception:
         shown = part(request, "CANDIDATE A") + part(request, "CANDIDATE B")
         return RuntimeError("boom") if "33" in shown else fair(request, index)
 
     seen = verify(failing, ["11", "22", "33"])
-    assert seen.scores == [0.25, 0.75, 0.5]
+    assert seen.scores == [0, 1, 0]
+    assert [verdict.status for verdict in seen.verdicts] == ["undecided", "undecided", "error"]
+    assert "1 of 2 failed" in seen.verdicts[0].reason
     assert sum("boom" in warning for warning in seen.warnings) == 4
 
 
@@ -267,7 +274,8 @@ def test_rating() -> None:
 
     seen = verify(judge, ["good", "poor", "odd", "broken"], Rating)
     assert seen.scores == [0.9, 0.2, 0, 0]
-    assert [verdict.status for verdict in seen.verdicts] == ["undecided", "undecided", "unparsed", "error"]
+    assert [verdict.status for verdict in seen.verdicts] == ["undecided", "undecided", "error", "error"]
+    assert "hmm" in seen.verdicts[2].reason
     assert any("boom" in warning for warning in seen.warnings)
     assert seen.requests[0].role == "judge"
     assert Rating.listwise is False
@@ -282,30 +290,3 @@ def test_rating_shows_the_reference_only_on_request() -> None:
 @pytest.mark.parametrize("plugin", [Judge, Rating])
 def test_conforms(plugin: type[Any]) -> None:
     assert_conforms("verifier", plugin)
-
-
-@pytest.mark.parametrize("plugin", [Judge, Rating])
-def test_with_the_embedded_model(plugin: type[Any]) -> None:
-    """A model of 135 million parameters judges like a coin; all that is asked is that verdicts come back."""
-    here = subprocess.run([sys.executable, "-m", "k2core", "models", "path"], capture_output=True, check=False)
-    if here.returncode:
-        pytest.skip("k2core-decoder-llamacpp is not installed, or its model is not here; run `k2 models get`")
-    config = PipelineConfig.from_dict(
-        {
-            "sampler": {"use": "fake"},
-            "decoders": {"solver": {"use": "llamacpp"}},
-            "verifiers": {"tried": {"max_tokens": 60}},
-        }
-    )
-    registry = Registry()
-    registry.add("sampler", "fake", FakeSampler)
-    registry.add("verifier", "tried", plugin)
-
-    async def main() -> Sequence[Verdict]:
-        candidates = [Candidate(id=text, text=f"The sum is {text}.") for text in ("4", "5")]
-        async with Runtime(config, registry=registry) as runtime, runtime.open(Problem(prompt="2 + 2?"), seed=1) as run:
-            return await run.verify(candidates)
-
-    verdicts = asyncio.run(main())
-    assert [verdict.candidate_id for verdict in verdicts] == ["4", "5"]
-    assert all(verdict.status in ("undecided", "unparsed") and 0 <= verdict.score <= 1 for verdict in verdicts)
