@@ -7,6 +7,8 @@ PROBLEM ?= A pen costs 3 dollars. How many dollars do 5 pens cost?
 PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))
+# what some plugins can use, and their tests do
+DEV_EXTRAS := -e './plugins/k2core-verifier-guru[reasoning-gym]' -e './plugins/k2core-verifier-code[bubblewrap]'
 SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
 CHECKED := $(SOURCES) tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
 # the first interpreter that is new enough; override with `make PYTHON=…`
@@ -30,7 +32,7 @@ $(VENV)/.runtime: $(MANIFESTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
-	@$(PIP) --no-build-isolation -e '.[dev]'
+	@$(PIP) --no-build-isolation -e '.[dev]' $(DEV_EXTRAS)
 	@touch $@
 
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
