@@ -1,7 +1,9 @@
-"""A chat server without a model, for measuring what stands between it and a caller: fixed latency, one fixed answer.
+"""A chat server without a model, for measuring what stands between it and a caller: fixed latencies, fixed answers.
 
 `python benchmarks/mock_server.py --port 8123 --latency 0.002` serves `/v1/chat/completions`, streamed or not, and at `/stats`
-the numbers of requests it has started, served and seen aborted. With `--port 0` it takes a free one; it prints its address first.
+the numbers of requests it has started, served and seen aborted; `/stats?reset=1` starts counting anew, and the answers, too.
+With `--port 0` it takes a free one; it prints its address first. `--slow-every 4 --slow-factor 8 --answers 42,42,42,7` makes
+every fourth request take eight times as long, and lets the requests, in the order in which they start, have those answers in turn.
 """
 
 from __future__ import annotations
@@ -10,67 +12,73 @@ import argparse
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
-WORDS = "Two and two are four , and ten times that and two is \\boxed{42}".split(" ")
+WORDS = "Two and two are four , and ten times that and two is".split(" ")
 
 
 class MockServer:
-    """Answers after `latency` seconds."""
+    """Answers after `latency` seconds, every `slow_every`th time after `slow_factor` times that; `answers` take turns."""
 
-    def __init__(self, latency: float) -> None:
-        self.latency = latency
+    def __init__(self, latency: float, slow_every: int = 0, slow_factor: float = 1, answers: Sequence[str] = ("42",)) -> None:
+        self.latency, self.slow_every, self.slow_factor, self.answers = latency, slow_every, slow_factor, answers
         self.stats = Counter(started=0, served=0, aborted=0)
 
     async def chat(self, request: web.Request) -> web.Response:
         """One chat completion."""
+        turn = self.stats["started"]
         self.stats["started"] += 1
+        slow = self.slow_every and turn % self.slow_every == self.slow_every - 1
         try:
             body = await request.json()
-            await asyncio.sleep(self.latency)
+            await asyncio.sleep(self.latency * (self.slow_factor if slow else 1))
         except asyncio.CancelledError:
             self.stats["aborted"] += 1
             raise
         self.stats["served"] += 1
         n = body.get("n") or 1
+        words = [*WORDS, f"\\boxed{{{self.answers[turn % len(self.answers)]}}}"]
         if body.get("stream"):
-            return web.Response(body=streamed(n), content_type="text/event-stream")
-        return web.json_response(whole(n))
+            return web.Response(body=streamed(n, words), content_type="text/event-stream")
+        return web.json_response(whole(n, words))
 
     async def counts(self, request: web.Request) -> web.Response:
-        return web.json_response(self.stats)
+        response = web.json_response(self.stats)
+        if request.query.get("reset"):
+            self.stats = Counter(started=0, served=0, aborted=0)
+        return response
 
 
-def whole(n: int) -> dict[str, Any]:
+def whole(n: int, words: Sequence[str]) -> dict[str, Any]:
     """The answer in one piece."""
-    message = {"role": "assistant", "content": " ".join(WORDS)}
+    message = {"role": "assistant", "content": " ".join(words)}
     choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(n)]
-    return {"id": "x", "object": "chat.completion", "model": "mock", "choices": choices, "usage": usage(n)}
+    return {"id": "x", "object": "chat.completion", "model": "mock", "choices": choices, "usage": usage(n, words)}
 
 
-def streamed(n: int) -> bytes:
+def streamed(n: int, words: Sequence[str]) -> bytes:
     """The answer as events, a word each."""
     events: list[Any] = []
     for i in range(n):
-        for place, word in enumerate(WORDS):
+        for place, word in enumerate(words):
             delta = {"content": word if place == 0 else " " + word}
             events.append({"choices": [{"index": i, "delta": delta, "finish_reason": None}]})
         events.append({"choices": [{"index": i, "delta": {}, "finish_reason": "stop"}]})
-    events.append({"choices": [], "usage": usage(n)})
+    events.append({"choices": [], "usage": usage(n, words)})
     head = {"id": "x", "object": "chat.completion.chunk", "model": "mock"}
     return b"".join(b"data: %s\n\n" % json.dumps(head | event).encode() for event in events) + b"data: [DONE]\n\n"
 
 
-def usage(n: int) -> dict[str, int]:
-    return {"prompt_tokens": 20, "completion_tokens": n * len(WORDS), "total_tokens": 20 + n * len(WORDS)}
+def usage(n: int, words: Sequence[str]) -> dict[str, int]:
+    return {"prompt_tokens": 20, "completion_tokens": n * len(words), "total_tokens": 20 + n * len(words)}
 
 
-async def serve(port: int, latency: float) -> None:
+async def serve(port: int, server: MockServer) -> None:
     """Serve until cancelled."""
-    server = MockServer(latency)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_get("/stats", server.counts)
@@ -88,9 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=8123, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--latency", type=float, default=0.002, help="seconds before each answer (default: %(default)s)")
+    parser.add_argument("--slow-every", type=int, default=0, metavar="N", help="every Nth request is slow; 0: none")
+    parser.add_argument("--slow-factor", type=float, default=8, help="so many times slower (default: %(default)s)")
+    parser.add_argument("--answers", default="42", help="the answers in turn, with commas between them (default: %(default)s)")
     arguments = parser.parse_args()
+    server = MockServer(arguments.latency, arguments.slow_every, arguments.slow_factor, arguments.answers.split(","))
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.port, arguments.latency))
+        asyncio.run(serve(arguments.port, server))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from api_server import Body, api_server
 
-from k2core import PipelineConfig, Result, Runtime
+from k2core import PipelineConfig, Result, Runtime, Usage
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -74,6 +74,27 @@ def test_mixed_toml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {v.verifier for v in result.verdicts} == {"math", "judge"}
     assert result.usage["plan"].cost > 0
     assert result.usage["solve"].cost == 0
+
+
+@pytest.mark.parametrize("answers", [[42], [42, 41, 40]])
+def test_scaled_toml(answers: list[int]) -> None:
+    """Clear votes stop early and need no judge; where they split, all are drawn and rated, but for one with wrong arithmetic."""
+    asked: list[int] = []
+
+    def reply(body: Body) -> str:
+        if body["model"].startswith("Qwen"):
+            return '{"rating": 7, "reason": "fine"}'
+        asked.append(1)
+        wrong = "10 + 7 = 18. " if len(asked) == 1 else ""
+        return f"17 + 25. {wrong}So \\boxed{{{answers[len(asked) % len(answers)]}}}."
+
+    with api_server(reply) as server:
+        urls = [f"decoders.{name}.base_url={server.base_url}" for name in ("solver", "judge")]
+        result = solve(PipelineConfig.from_file(EXAMPLES / "scaled.toml", urls), "What is 17 + 25?")
+    assert "vetoed: " in result.decision
+    used = result.usage["solve"]
+    assert used.started == used.served + used.cancelled
+    assert result.usage.get("judge", Usage()).started == (used.served - 1 if len(answers) > 1 else 0)
 
 
 def test_own_verifier_py() -> None:

@@ -1,6 +1,8 @@
-"""Samplers for k2core: one candidate, or N of them concurrently."""
+"""Samplers for k2core: how many candidates, drawn how, and which of them are worth their tokens."""
 
+from .config import SamplingConfig
+from .drawing import Drawing
 from .prompt import INSTRUCTIONS, Example, solver_messages
-from .samplers import BestOfN, BestOfNConfig, SamplingConfig, Single
+from .samplers import BestOfN, BestOfNConfig, Single
 
-__all__ = ["INSTRUCTIONS", "BestOfN", "BestOfNConfig", "Example", "SamplingConfig", "Single", "solver_messages"]
+__all__ = ["INSTRUCTIONS", "BestOfN", "BestOfNConfig", "Drawing", "Example", "SamplingConfig", "Single", "solver_messages"]
