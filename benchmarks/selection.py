@@ -33,8 +33,7 @@ SAMPLERS: Mapping[str, Mapping[str, Any]] = {
     "exact": {"use": "adaptive"},
     "learnt": {"use": "adaptive", "rule": "learnt"},
     "sources": {"use": "adaptive", "rule": "sources"},
-    "sources 0.8": {"use": "adaptive", "rule": "sources", "confidence": 0.8},
-    "sources 0.7": {"use": "adaptive", "rule": "sources", "confidence": 0.7},
+    **{f"sources {c}": {"use": "adaptive", "rule": "sources", "confidence": c} for c in (0.7, 0.5, 0.3)},
 }
 
 

@@ -215,7 +215,7 @@ def row(title: str, tally: Tally, n: int, confidence: float, learning: bool = Tr
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--problems", type=int, default=5000, help="a row (default: %(default)s)")
-    parser.add_argument("--n", type=int, nargs="*", default=[3, 5, 8, 16, 32, 64])
+    parser.add_argument("--n", type=int, nargs="*", default=[3, 5, 8, 16])
     parser.add_argument("--confidence", type=float, nargs="*", default=[0.9, 0.95])
     parser.add_argument("--tables", nargs="*", default=["rules", "families", "sources", "late"])
     parser.add_argument("--seed", type=int, default=1)

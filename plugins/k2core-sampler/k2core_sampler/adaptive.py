@@ -37,7 +37,7 @@ class AdaptiveConfig(SamplingConfig):
     """Most candidates, and the size of the full vote that the decision stands for."""
     verifier: VerifierName = "math"
     """Name under `[verifiers]` of the one whose keys say which answers are equivalent."""
-    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
     """Probability with which all `n` votes would decide alike."""
     rule: Literal["exact", "learnt", "sources"] = "exact"
     """`exact` keeps the confidence on every problem, whatever the votes; `learnt` on average over problems like those before;

@@ -18,6 +18,9 @@ from .stopping import Rule, Said, Standing, leading, standing, votes_needed
 from .stragglers import Durations
 from .voting import Vote, scored, votes_of
 
+AT_ONCE = 12
+"""Votes up to which a learning rule is quick enough for the event loop."""
+
 
 @dataclass(frozen=True)
 class Ballot:
@@ -81,24 +84,32 @@ class Poll:
             now = standing(self.said(), self.ballot.n)
             if len(self.counted) == self.ballot.n:
                 return f"all {self.ballot.n} are counted", 1.0
-            confidence = self.ballot.rule.confidence(now)
+            confidence, needed = await self._judged(now)
             if confidence is not None:
                 surely = "certain" if confidence == 1 else f"confidence {confidence:.3f}"
                 return f"{now.lead} of the first {len(self.counted)} candidates agree, {surely}", confidence
             if self.run.hurry and self.drawing.made:
                 return "the soft deadline passed", None
-            self._launch(group, self._wanted(now))
+            self._launch(group, self._wanted(needed))
             if not self._in_flight():
                 return "a limit allows no more calls", None
             await self._count(group)
 
-    def _wanted(self, now: Standing) -> int:
+    async def _judged(self, now: Standing) -> tuple[float | None, int]:
+        """What the rule says, and how many votes it still needs at least; in a thread where that can take long."""
+
+        def judge() -> tuple[float | None, int]:
+            return self.ballot.rule.confidence(now), votes_needed(self.ballot.rule, now)
+
+        return judge() if self.ballot.rule_name == "exact" or self.ballot.n <= AT_ONCE else await asyncio.to_thread(judge)
+
+    def _wanted(self, needed: int) -> int:
         """How many calls should be under way."""
         if self._limited or self.run.hurry:
             return 0 if self._limited or self._in_flight() else 1
         if not self._calls and self.ballot.first:
             return self.ballot.first
-        return votes_needed(self.ballot.rule, now) + self.ballot.spare
+        return needed + self.ballot.spare
 
     def _launch(self, group: asyncio.TaskGroup, wanted: int) -> None:
         start = len(self._calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from k2core_sampler.adaptive import Adaptive, AdaptiveConfig
+from k2core_sampler.learnt import LearntRule
+from k2core_sampler.stopping import Standing
 
 from k2core import ConfigError, K2Error, LimitExceeded, PipelineConfig, PluginError, Problem, Registry, Runtime
 from k2core.events import CandidateMade, Delta, Tuned
@@ -203,6 +206,23 @@ def test_learnt_rule_stops_sooner_once_it_has_seen_agreement_and_audits(hold: Ho
     assert min(counted[10:]) < 3
     assert 3 in counted[30:]  # an audit
     assert held.stop.rule in ("exact", "learnt")
+
+
+def test_a_rule_that_takes_its_time_leaves_the_event_loop_alone(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many votes the learnt rule computes in a thread."""
+    here, seen = threading.current_thread(), set()
+    stated = LearntRule.stated
+
+    def watched(self: LearntRule, now: Standing) -> float:
+        seen.add(threading.current_thread())
+        return stated(self, now)
+
+    monkeypatch.setattr(LearntRule, "stated", watched)
+    held = hold(votes("4", "7", "9", "4"), adaptive(n=16, rule="learnt", warm_up=0, audit=0, prior=[(0.0, 1.0, 1.0)]))
+    assert held.result.answer == "4"
+    assert held.usage.started == held.usage.served + held.usage.cancelled
+    assert seen
+    assert here not in seen
 
 
 def test_what_was_learnt_is_told_as_options_that_start_another_runtime_alike(hold: Hold) -> None:
