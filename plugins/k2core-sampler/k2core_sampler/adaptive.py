@@ -18,7 +18,7 @@ from .config import SamplingConfig
 from .drawing import Drawing
 from .learnt import LearntRule, Prior
 from .memory import Learnt
-from .poll import Ballot, Poll
+from .poll import Ballot, Poll, computed
 from .sources import Sources, SourcesRule
 from .stopping import MOST_VOTES, ExactRule, Rule, Standing, votes_needed
 from .stragglers import Durations
@@ -90,9 +90,9 @@ class Adaptive(Plugin):
     @hookimpl
     async def k2_sample(self, run: Run, problem: Problem, plan: Plan | None) -> Sequence[Candidate]:
         rule, name, tuned = self._rule(run)
-        needed = votes_needed(rule, Standing(0, (), self.config.n))
         spare = self.config.spare
         if spare == "auto":
+            needed = await computed(lambda: votes_needed(rule, Standing(0, (), self.config.n)), name, self.config.n)
             spare = tuned["spare"] = self._durations.spare(needed, min(needed, self.config.n - needed))
         if tuned:
             run.emit(Tuned(plugin=self.path or "sampler", options=tuned))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from k2core.errors import LimitExceeded
 from k2core.events import SamplerStopped
@@ -18,8 +18,15 @@ from .stopping import Rule, Said, Standing, leading, standing, votes_needed
 from .stragglers import Durations
 from .voting import Vote, scored, votes_of
 
+T = TypeVar("T")
+
 AT_ONCE = 12
 """Votes up to which a learning rule is quick enough for the event loop."""
+
+
+async def computed(work: Callable[[], T], rule_name: str, n: int) -> T:
+    """The result of `work`, computed in a thread where a rule that learns can take long over `n` votes."""
+    return work() if rule_name == "exact" or n <= AT_ONCE else await asyncio.to_thread(work)
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,9 @@ class Poll:
             await self._count(group)
 
     async def _judged(self, now: Standing) -> tuple[float | None, int]:
-        """What the rule says, and how many votes it still needs at least; in a thread where that can take long."""
-
-        def judge() -> tuple[float | None, int]:
-            return self.ballot.rule.confidence(now), votes_needed(self.ballot.rule, now)
-
-        return judge() if self.ballot.rule_name == "exact" or self.ballot.n <= AT_ONCE else await asyncio.to_thread(judge)
+        """What the rule says, and how many votes it still needs at least."""
+        rule = self.ballot.rule
+        return await computed(lambda: (rule.confidence(now), votes_needed(rule, now)), self.ballot.rule_name, self.ballot.n)
 
     def _wanted(self, needed: int) -> int:
         """How many calls should be under way."""
