@@ -1,7 +1,10 @@
-"""Accuracy and rate on labelled pairs and completions: `python benchmarks/accuracy.py FOLDER [--show]`.
+"""Accuracy and rate on labelled pairs and completions, ours beside math-verify's:
 
-FOLDER holds `pairs_*.jsonl` ({gold, prediction, expected}) and `solutions_*.jsonl[.gz]` ({problem, gold, completion, correct}).
-Rows without a label, with a debatable one, or marked trivial or ambiguous are left out.
+    python benchmarks/accuracy.py FOLDER [--show] [--only NAME] [--peer]
+
+FOLDER holds `pairs_*.jsonl` ({gold, prediction, expected, source}) and `solutions_*.jsonl[.gz]` ({problem, gold, completion,
+correct}). Rows without a label, with a debatable one, or marked ambiguous are left out. `--peer` runs math-verify on the pairs in
+this process: gold and prediction as they are, and once more in dollar signs where that says no; letters as letters.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import asyncio
 import collections
 import gzip
 import json
-import re
+import logging
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,73 +29,117 @@ from k2core.types import Candidate, Problem, Verdict
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Case:
+    group: str
+    problem: Problem
+    candidate: Candidate
+    gold: str
+    right: bool
+
+
 def rows(path: Path) -> Iterator[Row]:
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
         yield from map(json.loads, lines)
 
 
-def pair(row: Row) -> tuple[Problem, Candidate, str, bool] | None:
-    if row["expected"] is None or row.get("trivial") or row.get("debatable") or row.get("ambiguous"):
+def pair(row: Row) -> Case | None:
+    if row["expected"] is None or row.get("debatable") or row.get("ambiguous"):
         return None
     form: Literal["choice", "boxed"] = "choice" if row.get("kind") == "mcq_letter" else "boxed"
-    words = re.findall(r"(?<![\\a-z])[a-z]{3,}", row["prediction"].lower())
-    bare = form == "boxed" and len(words) < 4 and row["prediction"].isascii() and "boxed" not in row["prediction"]
-    answer = row["prediction"] if bare else None
-    problem = Problem(prompt="pair", answer_format=form)
-    return problem, Candidate(id="c", text=row["prediction"], answer=answer), row["gold"], row["expected"]
+    source = row["source"] if isinstance(row["source"], str) else "model outputs"
+    group = source.split(":")[0] if isinstance(row["source"], str) else row["label"].split(":")[0]
+    candidate = Candidate(id="c", text=row["prediction"])
+    return Case(group, Problem(prompt="pair", answer_format=form), candidate, row["gold"], row["expected"])
 
 
-def solution(row: Row) -> tuple[Problem, Candidate, str, bool] | None:
+def solution(row: Row) -> Case | None:
     if row.get("ambiguous") or row["correct"] is None:
         return None
-    return Problem(prompt=row["problem"]), Candidate(id="c", text=row["completion"]), row["gold"], row["correct"]
+    return Case("", Problem(prompt=row["problem"]), Candidate(id="c", text=row["completion"]), row["gold"], row["correct"])
 
 
-async def measure(verifier: MathVerifier, path: Path, show: bool) -> None:
-    cases = [case for row in rows(path) if (case := (pair if "expected" in row else solution)(row))]
-    limit, verdicts, started = asyncio.Semaphore(8), dict[int, Verdict](), time.perf_counter()
+async def ours(cases: list[Case]) -> list[Verdict]:
+    verifier = MathVerifier(MathConfig(remember=0))
+    limit = asyncio.Semaphore(8)
 
-    async def grade(place: int) -> None:
+    async def grade(case: Case) -> Verdict:
         async with limit:
-            problem, candidate, gold, _ = cases[place]
-            [verdicts[place]] = await verifier.k2_verify(problem, [candidate], gold)
+            [verdict] = await verifier.k2_verify(case.problem, [case.candidate], case.gold)
+            return verdict
 
-    await asyncio.gather(*(grade(place) for place in range(len(cases))))
+    try:
+        return list(await asyncio.gather(*map(grade, cases)))
+    finally:
+        await verifier.k2_stop()
+
+
+def peer() -> Callable[[Case], bool]:
+    """math-verify on one case."""
+    from math_verify import StringExtractionConfig, parse, verify  # type: ignore[import-untyped]  # ships no types
+
+    letters = [StringExtractionConfig(strings=tuple("ABCDEFGHIJ"), lowercase=False)]
+
+    def framed(text: str) -> str:
+        return text if "$" in text or r"\boxed" in text else f"${text}$"
+
+    def decide(case: Case) -> bool:
+        texts = case.gold, case.candidate.text
+        if case.problem.answer_format == "choice":
+            return bool(verify(*(parse(text, extraction_config=letters) for text in texts)))
+        return bool(verify(*map(parse, texts))) or bool(verify(*(parse(framed(text)) for text in texts)))
+
+    return decide
+
+
+def table(cases: list[Case], verdicts: list[Verdict], other: list[bool] | None) -> None:
+    for group in [*sorted({case.group for case in cases}), "all"]:
+        chosen = [place for place, case in enumerate(cases) if group in (case.group, "all")]
+        count = collections.Counter((cases[place].right, verdicts[place].status) for place in chosen)
+        right = count[True, "correct"] + count[False, "incorrect"]
+        line = f"  {group[-40:]:40} {right:5} of {len(chosen):5} = {right / len(chosen):6.1%}"
+        line += f"  false accepts {count[False, 'correct']}, false rejects {count[True, 'incorrect']}"
+        for status in ("undecided", "unparsed", "error"):
+            line += f", {status} {count[True, status]}+{count[False, status]}"
+        if other is not None:
+            theirs = sum(other[place] == cases[place].right for place in chosen)
+            accepts = sum(other[place] and not cases[place].right for place in chosen)
+            line += f"  | math-verify {theirs} = {theirs / len(chosen):6.1%}, false accepts {accepts}"
+        print(line)
+
+
+async def measure(path: Path, *, show: bool, with_peer: bool) -> None:
+    cases = [case for row in rows(path) if (case := (pair if "expected" in row else solution)(row))]
+    started = time.perf_counter()
+    verdicts = await ours(cases)
     seconds = time.perf_counter() - started
-    table = collections.Counter((case[3], verdicts[place].status) for place, case in enumerate(cases))
-    right = table[True, "correct"] + table[False, "incorrect"]
-    print(f"{path.name}: {len(cases)} cases, {len(cases) / seconds:.0f}/s, decided rightly {right}")
-    print(f"  false accepts {table[False, 'correct']}, false rejects {table[True, 'incorrect']}, ", end="")
-    print(
-        *(f"{status}: {table[True, status]} true, {table[False, status]} false" for status in ("undecided", "unparsed", "error")),
-        sep="; ",
-    )
-    for place, (_, candidate, gold, expected) in enumerate(cases):
-        verdict = verdicts[place]
-        if show and (verdict.status == "correct") != expected:
-            print(
-                "   ",
-                expected,
-                verdict.status,
-                repr(gold[-90:]),
-                "|",
-                repr((verdict.answer or candidate.text)[-90:]),
-                "|",
-                verdict.reason,
-            )
+    other = None
+    print(f"{path.name}: {len(cases)} cases, {len(cases) / seconds:.0f}/s", end="")
+    if with_peer and "pairs" in path.name:
+        decide = peer()
+        started = time.perf_counter()
+        other = [decide(case) for case in cases]
+        print(f" (math-verify {len(cases) / (time.perf_counter() - started):.0f}/s)", end="")
+    print("; undecided and the like: right ones + wrong ones")
+    table(cases, verdicts, other)
+    for case, verdict in zip(cases, verdicts, strict=True):
+        if (show and (verdict.status == "correct") != case.right) or (show and verdict.status == "undecided"):
+            found = (verdict.answer or case.candidate.text)[-90:]
+            print("   ", case.right, verdict.status, repr(case.gold[-90:]), "|", repr(found), "|", verdict.reason)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--show", action="store_true", help="print every wrong or missing decision")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="files with this in their name")
+    parser.add_argument("--peer", action="store_true", help="run math-verify on the same pairs")
     args = parser.parse_args()
-    verifier = MathVerifier(MathConfig())
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     for path in sorted([*args.folder.glob("pairs_*"), *args.folder.glob("solutions_*")]):
         if "humaneval" not in path.name and args.only in path.name:
-            await measure(verifier, path, args.show)
-    await verifier.k2_stop()
+            await measure(path, show=args.show, with_peer=args.peer)
 
 
 if __name__ == "__main__":

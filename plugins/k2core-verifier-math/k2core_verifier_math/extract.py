@@ -7,11 +7,12 @@ counts, and text that is still thinking holds no answer: an answer that was not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from .sentence import sentence, unframe
+from .reading.answer import is_answer
+from .sentence import breaks_off, sentence, unframe
 
 Format: TypeAlias = Literal["boxed", "tag", "choice", "number", "text", "code", "json"]
 
@@ -26,17 +27,19 @@ _JOINING = re.compile(r",|;|and|or|quad")
 _BOX_TRIES, _BOX_LENGTH = 20, 10_000
 
 NUMBER = re.compile(
-    r"(?<![\w.^\\{])"
+    r"(?<![\w.^\\{])(?<![^#]#)"
     r"(?:[-\u2212+]?[ ]?\\[dtc]?frac\{-?\d+\}\{-?\d+\}"
-    r"|[-\u2212+]?(?:\\?[$€£¥][ ]?[-\u2212+]?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?"
+    r"|[-\u2212+]?(?:\\?[$€£¥][ ]?[-\u2212+]?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|(?<![,\d])\d+,\d{1,2}(?![\d,.]\d|\d)|\d+)?"
     r"(?:(?<=\d)\.\d+|(?<=\d)|\.\d+)(?:[eE][-+]?\d+(?!\w))?"
     r"(?:[ ]?/[ ]?\d+(?:\.\d+)?)?)"
     r"(?:[ ]?\\?%)?"
 )
-"""A number in running text: thousands separators, decimals, fractions, percent, currency. Not the 2 of `x^2` or `H2O`."""
+"""A number in running text: thousands separators, decimals, fractions, percent, currency. Not the 2 of `x^2`, `H2O` or `#2`."""
 
 _HASHES = re.compile(rf"^[ \t]*####[ \t]*({NUMBER.pattern})[ \t]*[^\d\s]*[ \t]*$", re.MULTILINE)
-_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.{1,1000}?)\\\)|\\\[(.{1,1000}?)\\\]", re.DOTALL)
+_TELLING = re.compile(r"\d|\\[a-z]|\([A-J]\)")
+_FIRST_LETTER = re.compile(r"\(?([A-J])[.:)\u3002\uff0c\uff1a](?=\D)")
 _LETTER = re.compile(
     r"\s*(?:\\text(?:bf|rm|it)?\s*\{\s*)?[\"'(\[{*]*\s*([A-Ja-j])\s*[\"')\]}*]*(?![\w'])(?:\s*[.:)}].*|\s*$|\s+\S.*)", re.DOTALL
 )
@@ -63,17 +66,26 @@ def visible(text: str) -> str:
 def boxed(text: str) -> str | None:
     r"""Content of the last balanced `\boxed{}` or `\fbox{}`; boxes joined by "," or "and" at the end are one list."""
     boxes: list[tuple[int, int, str]] = []
-    for match in [*_BOX.finditer(text)][-_BOX_TRIES:][::-1]:
-        end = _closing(text, match.end())
-        if end is None or not (content := text[match.end() + 1 : end].strip()):
-            continue
+    for start, end, content in _boxes(text):
         if boxes and not _joined(text[end + 1 : boxes[-1][0]]):
             break
-        boxes.append((match.start(), end, content))
+        boxes.append((start, end, content))
     if boxes:
-        return ", ".join(dict.fromkeys(content for _, _, content in reversed(boxes)))
+        return _listed(content for _, _, content in boxes)
     bare = _BARE_BOX.findall(text)
     return str(bare[-1]) if bare else None
+
+
+def _boxes(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and content of the balanced boxes with content, the last first, as far as is worth looking."""
+    for match in [*_BOX.finditer(text)][-_BOX_TRIES:][::-1]:
+        end = _closing(text, match.end())
+        if end is not None and (content := text[match.end() + 1 : end].strip()):
+            yield match.start(), end, content
+
+
+def _listed(contents: Iterable[str]) -> str:
+    return ", ".join(reversed(dict.fromkeys(contents)))
 
 
 def _joined(between: str) -> bool:
@@ -134,17 +146,28 @@ def letter(text: str) -> str | None:
 
 def choice(text: str, *, open_ended: bool = True) -> str | None:
     """The letter in the box, in the tag or after "the answer is"."""
-    for source in (boxed(text), tagged(text, open_ended=open_ended), sentence(text, whole=True)):
+    for source in (boxed(text), tagged(text, open_ended=open_ended), sentence(text, whole=True, cut=not open_ended)):
         if source and (named := letter(source)):
             return named
     return None
 
 
 def stray_letter(text: str) -> str | None:
-    """The last letter after "option", "choice" or "answer", else the last one that stands alone."""
+    """The letter that a short text starts with, else the last after "option" or "answer", else the last that stands alone."""
+    if len(text) <= 200 and (first := _FIRST_LETTER.match(text.strip())):
+        return first.group(1)
     tail = text[-4000:]
     found = _OPTION.findall(tail) or _LONE_LETTER.findall(tail)
     return str(found[-1]) if found else None
+
+
+def bare(text: str) -> str | None:
+    """The whole text, if it is short and nothing but an answer in mathematical notation."""
+    text = text.strip()
+    if len(text) <= 60 and text[:1] == "$" == text[-1:] and (inside := unframe(text)) != text:
+        return inside or None
+    alone = len(_FORMULA.findall(text[:400])) == 1 and not _TELLING.search(_FORMULA.sub("", text[:400]))
+    return None if alone or not is_answer(text) else text  # a formula among words: the next finder takes it out
 
 
 def whole(text: str) -> str | None:
@@ -156,6 +179,7 @@ def whole(text: str) -> str | None:
 _FINDERS: dict[str, tuple[Callable[[str], str | None], str]] = {
     "boxed": (boxed, r"\boxed{}"),
     "tag": (tagged, "<answer>"),
+    "bare": (bare, "the text as a whole"),
     "hashes": (hashes, "#### number"),
     "sentence": (sentence, '"the answer is …"'),
     "formula": (formula, "the last formula"),
@@ -165,11 +189,11 @@ _FINDERS: dict[str, tuple[Callable[[str], str | None], str]] = {
     "whole": (whole, "a short last line"),
 }
 
-_LOOSE = ("hashes", "sentence", "formula", "number")
+_LOOSE = ("hashes", "sentence", "bare", "formula", "number")
 ORDER: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "boxed": (("boxed",), ("tag", *_LOOSE)),
     "tag": (("tag",), ("boxed", *_LOOSE)),
-    "number": (("boxed", "tag", "hashes", "sentence", "number"), ()),
+    "number": (("boxed", "tag", "hashes", "sentence", "bare", "number"), ()),
     "choice": (("choice",), ("letter",)),
     "text": (("tag", "boxed", "sentence"), ("whole",)),
     "code": (("tag", "boxed"), ("whole",)),
@@ -177,7 +201,7 @@ ORDER: dict[Format, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Finders by answer format: those that the format names, then the fall-backs, which `strict` switches off."""
 
-_LAST = ("formula", "number", "letter", "whole")
+_LAST = ("bare", "formula", "number", "letter", "whole")
 """Finders that take the end of the text for its conclusion."""
 
 assert set(ORDER) == set(get_args(Format))
@@ -193,10 +217,16 @@ def finders(answer_format: Format, *, strict: bool = False, truncated: bool = Fa
 def extract(text: str, answer_format: Format = "boxed", *, strict: bool = False, truncated: bool = False) -> Found | None:
     """The final answer of a completion, or None when there is none."""
     shown = visible(text)
-    for name in finders(answer_format, strict=strict, truncated=truncated):
-        if found := _find(name, shown, truncated):
+    cut = truncated or is_cut(shown, answer_format)
+    for name in finders(answer_format, strict=strict, truncated=cut):
+        if found := _find(name, shown, cut):
             return Found(found, name)
     return None
+
+
+def is_cut(text: str, answer_format: Format) -> bool:
+    """Whether the text looks truncated, though nobody said so. A name or a program may end in any way."""
+    return answer_format in ("boxed", "tag", "number") and breaks_off(text)
 
 
 def _find(name: str, text: str, truncated: bool) -> str | None:
@@ -205,8 +235,9 @@ def _find(name: str, text: str, truncated: bool) -> str | None:
         return tagged(text, open_ended=not truncated)
     if name == "choice":
         return choice(text, open_ended=not truncated)
-    lines = name in ("sentence", "hashes")
-    return _FINDERS[name][0](text.rpartition("\n")[0] if truncated and lines else text)
+    if name == "sentence":
+        return sentence(text, cut=truncated)
+    return _FINDERS[name][0](text.rpartition("\n")[0] if truncated and name == "hashes" else text)
 
 
 def looked_for(answer_format: Format, *, strict: bool = False, truncated: bool = False) -> str:
@@ -215,5 +246,6 @@ def looked_for(answer_format: Format, *, strict: bool = False, truncated: bool =
 
 
 def reference_answer(reference: str) -> str:
-    """The answer that a reference holds: it may be the bare answer, or a solution with a box, a tag or a `####` line."""
-    return boxed(reference) or tagged(reference) or hashes(reference) or unframe(reference)
+    """The answer that a reference holds: the bare answer, or a solution with boxes, all of which count, a tag or a `####` line."""
+    boxes = [content for _, _, content in _boxes(reference[-TAIL:])]
+    return (_listed(boxes) if boxes else None) or tagged(reference) or hashes(reference) or unframe(reference)

@@ -1,4 +1,4 @@
-"""The comparison process: jobs in, opinions out, each a 4-byte length and JSON, until the input ends.
+"""The comparison process: jobs in, opinions out.
 
 It never decides when to stop by itself: the pool kills it. Should the pool's process die first, the end of the input, the death
 signal (Linux) and the limit on processor time each end this one.
@@ -6,87 +6,65 @@ signal (Linux) and the limit on processor time each end this one.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
 import logging
-import os
 import resource
 import signal
-import struct
 import sys
 import warnings
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from k2core.toolkit.child import Channel, die_with_parent, fork_workers, limit, limit_processor_time, serve
+
 _GRACE = 5
 """Seconds of processor time over the time-out after which the kernel ends a process that nobody killed."""
 
+_WARM = (("x+1", "1+x"), (r"\frac{1}{2}", r"\sqrt{2}"), ("(1,2)", "[1,2]"), (r"\{1,2\}", "x=3"))
+"""Compared before the first fork, so that parsers are set up once."""
+
 
 def main() -> None:
-    """Arguments: memory limit in MB, process id of the pool."""
+    """Prepare, and fork workers on demand. Arguments: memory limit of a worker in MB, process id of the pool."""
     memory_mb, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(parent)
-    jobs, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
+    die_with_parent(parent)
+    channel = Channel()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
         from .compare import compare
+
+        for gold, answer in _WARM:
+            compare(gold, answer)
     except Exception as error:
-        send(replies, {"error": f"{type(error).__name__}: {error}"})
+        channel.send({"error": f"{type(error).__name__}: {error}"})
         return
-    _limit(resource.RLIMIT_AS, memory_mb * 1024 * 1024)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    send(replies, {"ready": True})
-    while (job := receive(jobs)) is not None:
-        _processor_time(float(job["timeout"]))
-        try:
-            outcome, reason = compare(job["gold"], job["answer"], symmetric=job["symmetric"])
-        except MemoryError:
-            send(replies, {"outcome": "undecided", "reason": f"comparing needs more than {memory_mb} MB", "last": True})
-            return
-        except RecursionError:
-            outcome, reason = "undecided", "nested too deep to compare"
-        except Exception as error:
-            outcome, reason = "undecided", f"comparing failed: {type(error).__name__}: {error}"[:300]
-        send(replies, {"outcome": outcome, "reason": reason})
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_FSIZE, 0)
+    fork_workers(channel, lambda own: _work(own, compare, memory_mb))
 
 
-def send(stream: BinaryIO, message: dict[str, Any]) -> None:
-    """Write one message. Raises `OSError` when nobody reads."""
-    body = json.dumps(message).encode()
-    stream.write(struct.pack(">I", len(body)) + body)
-    stream.flush()
+def _work(channel: Channel, compare: Callable[..., tuple[str, str]], memory_mb: int) -> None:
+    limit(resource.RLIMIT_AS, memory_mb * 1024 * 1024)
+    serve(channel, lambda job: _answer(job, compare, memory_mb))
 
 
-def receive(stream: BinaryIO) -> dict[str, Any] | None:
-    """Read one message; None at the end of the input."""
-    head = stream.read(4)
-    if len(head) < 4:
-        return None
-    message: dict[str, Any] = json.loads(stream.read(struct.unpack(">I", head)[0]))
-    return message
+def _answer(job: dict[str, Any], compare: Callable[..., tuple[str, str]], memory_mb: int) -> dict[str, Any]:
+    """An opinion. With `turn`, so many seconds of processor time end the process: SIGPROF has no handler."""
+    signal.setitimer(signal.ITIMER_PROF, job.get("turn", 0))
+    limit_processor_time(job.get("seconds", job.get("turn", 0)) + _GRACE)
+    try:
+        return _opinion(job, compare, memory_mb)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel for a SIGKILL when the thread that started this process ends. The pool's threads live as long as it does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(0)
-
-
-def _limit(which: int, value: int) -> None:
-    """Lower a resource limit; macOS knows some of them only by name."""
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(which, (value, value))
-
-
-def _processor_time(timeout: float) -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime + timeout) + _GRACE
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+def _opinion(job: dict[str, Any], compare: Callable[..., tuple[str, str]], memory_mb: int) -> dict[str, Any]:
+    try:
+        outcome, reason = compare(job["gold"], job["answer"], symmetric=job["symmetric"])
+    except MemoryError:
+        return {"outcome": "undecided", "reason": f"comparing needs more than {memory_mb} MB", "last": True}
+    except RecursionError:
+        outcome, reason = "undecided", "nested too deep to compare"
+    except Exception as error:
+        outcome, reason = "undecided", f"comparing failed: {type(error).__name__}: {error}"[:300]
+    return {"outcome": outcome, "reason": reason}

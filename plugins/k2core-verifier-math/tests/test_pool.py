@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from k2core_verifier_math.pool import Opinion, Pool
 
+from k2core.toolkit.processes import Broken, ProcessPool
+
 SLOW = r"\prod_{k=1}^{9000} k^k"
 
 
@@ -56,14 +58,46 @@ def test_a_job_over_time_is_undecided_and_the_next_one_gets_a_new_worker() -> No
         pool.close()
 
 
-def test_a_job_over_memory_is_undecided_and_the_next_one_is_served(pool: Pool) -> None:
-    pool.memory_mb = 200
+def test_a_comparison_over_memory_is_undecided_and_the_next_one_is_served() -> None:
+    code = """
+from k2core.toolkit.child import Channel
+from k2core_verifier_math.worker import _work
+def compare(gold, answer, symmetric):
+    return "equal", str(len(bytearray(int(gold))))
+_work(Channel(), compare, 200)
+"""
+    processes = ProcessPool(lambda: [sys.executable, "-c", code], size=1, name="test")
+    job = {"answer": "", "symmetric": False, "seconds": 5}
+    try:
+        reply = processes.ask_blocking({**job, "gold": "1000000000"}, 30)
+        assert reply == {"outcome": "undecided", "reason": "comparing needs more than 200 MB", "last": True}
+        assert processes.ask_blocking({**job, "gold": "1000"}, 30)["outcome"] == "equal"
+        assert processes.ask_blocking({**job, "gold": "no number"}, 30)["reason"].startswith("comparing failed: ValueError")
+    finally:
+        processes.close()
 
-    async def main() -> None:
-        assert await pool.compare("1", "2^{20000000000}") == ("undecided", "comparing needs more than 200 MB")
-        assert (await pool.compare("x", "x+0"))[0] == "equal"
 
-    asyncio.run(main())
+def test_a_short_turn_ends_by_processor_time_and_not_by_waiting() -> None:
+    code = """
+import time
+from k2core.toolkit.child import Channel
+from k2core_verifier_math.worker import _work
+def compare(gold, answer, symmetric):
+    if gold == "wait":
+        time.sleep(0.5)
+    while gold == "work":
+        pass
+    return "equal", ""
+_work(Channel(), compare, 500)
+"""
+    processes = ProcessPool(lambda: [sys.executable, "-c", code], size=1, name="test")
+    job = {"answer": "", "symmetric": False, "turn": 0.1}
+    try:
+        assert processes.ask_blocking({**job, "gold": "wait"}, 30)["outcome"] == "equal"
+        with pytest.raises(Broken, match=f"exit status -{int(signal.SIGPROF)}"):
+            processes.ask_blocking({**job, "gold": "work"}, 30)
+    finally:
+        processes.close()
 
 
 def test_a_killed_worker_is_replaced(pool: Pool) -> None:
