@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import gc
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k2core.toolkit.channels import Process
 from k2core.toolkit.processes import Broken, ProcessPool, TooLate
 
 ANSWER = """
@@ -271,6 +275,38 @@ def test_warm_starts_all(kind: str) -> None:
         assert pool.ask_blocking({}, 10)["pid"] in pool.pids
 
 
+def test_whether_a_process_lives_is_told_at_once_while_another_thread_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message may be taken between the look at the socket and a read from it, which would then wait for the next."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = Process(ours, os.getpid())
+        ours.settimeout(30)
+        theirs.send(b"x")
+
+        class Late:
+            """What is there is gone as soon as somebody has looked."""
+
+            def __init__(self) -> None:
+                self.poller = real()
+
+            def register(self, *arguments: Any) -> None:
+                self.poller.register(*arguments)
+
+            def poll(self, timeout: float) -> Any:
+                found = self.poller.poll(timeout)
+                ours.recv(1)
+                return found
+
+        real = select.poll
+        monkeypatch.setattr(select, "poll", Late)
+        began = time.monotonic()
+        assert process.alive()
+        assert time.monotonic() - began < 10
+        monkeypatch.undo()
+        theirs.close()
+        assert not process.alive()
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -338,6 +374,7 @@ def test_no_descriptor_thread_or_zombie_is_left(kind: str) -> None:
 def test_no_orphans_when_the_parent_is_killed(kind: str) -> None:
     code = f"""
 import sys, threading, time
+from k2core.toolkit.channels import Process
 from k2core.toolkit.processes import ProcessPool
 pool = ProcessPool(lambda: {command(kind)!r}, size=2, name="test", forks={kind == "forks"})
 pool.warm()
@@ -358,6 +395,7 @@ pool.ask_blocking({{"sleep": 300}}, 300)
 def test_a_fork_gets_processes_of_its_own(kind: str) -> None:
     code = f"""
 import os, sys
+from k2core.toolkit.channels import Process
 from k2core.toolkit.processes import ProcessPool
 pool = ProcessPool(lambda: {command(kind)!r}, size=1, name="test", forks={kind == "forks"})
 mine = pool.ask_blocking({{}}, 20)["pid"]

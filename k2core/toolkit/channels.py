@@ -20,6 +20,8 @@ Message: TypeAlias = dict[str, Any]
 _LONGEST = 256 << 20
 """Bytes of the longest reply; a process that announces more is broken."""
 _FORK_TIMEOUT = 20.0
+_HUNG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)
+_ENDED = _HUNG_UP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Broken(Exception):
@@ -86,13 +88,11 @@ class Process:
         return bytes(data)
 
     def alive(self) -> bool:
-        """Whether the other end is still open; an idle process has nothing to say, so anything to read is its end."""
+        """Whether the other end is still open. Reads nothing: another thread may be waiting for a message."""
         try:
             poller = select.poll()
-            poller.register(self.channel, select.POLLIN)
-            return not poller.poll(0) or bool(self.channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return True
+            poller.register(self.channel, select.POLLIN | _HUNG_UP)
+            return not any(events & _ENDED for _, events in poller.poll(0))
         except (OSError, ValueError):
             return False
 
