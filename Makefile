@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # one that a model of 135 million parameters gets right more often than not
 PROBLEM ?= A pen costs 3 dollars. How many dollars do 5 pens cost?
+JOBS ?= 2
 PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))
@@ -38,8 +39,8 @@ $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
 	@$(BIN)/k2 think -- '$(subst ','\'',$(PROBLEM))'
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/pytest
+test: $(VENV)/.dev  ## run the tests, two files at a time: make test JOBS=1
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
 	$(BIN)/ruff check $(CHECKED)
