@@ -33,7 +33,8 @@ $(VENV)/.runtime: $(MANIFESTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
-	@$(PIP) --no-build-isolation -e '.[dev]' $(DEV_EXTRAS)
+	@$(PIP) --no-build-isolation -e '.[dev]'
+	@$(PIP) $(DEV_EXTRAS)
 	@touch $@
 
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
