@@ -113,7 +113,7 @@ class Proxy:
             error = kind(str(record.get("text", "")))
         except Exception:  # some builtin ones take several arguments
             error = RuntimeError(str(record.get("text", "")))
-        error.k2_record = record  # type: ignore[attr-defined]
+        error.k2_record = record  # type: ignore[attr-defined] # carried along on the exception itself
         return error
 
 

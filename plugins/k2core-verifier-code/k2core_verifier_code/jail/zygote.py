@@ -108,9 +108,9 @@ class Zygote:
 
 def _open_standard_streams() -> None:
     """New ones: those that there are belong to the null device."""
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="replace", closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _writer(1)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _writer(2)  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="replace", closefd=False)  # type: ignore[misc]  # noqa: SIM115 # final by name only; open for the process's life
+    sys.stdout = sys.__stdout__ = _writer(1)  # type: ignore[misc] # final by name only
+    sys.stderr = sys.__stderr__ = _writer(2)  # type: ignore[misc] # final by name only
 
 
 def _writer(descriptor: int) -> io.TextIOWrapper:
