@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, get_args
 
@@ -19,14 +20,14 @@ from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Commands
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from k2core import PipelineConfig, Runtime
 
 INTERRUPTED = 130
 _CHUNK = 1 << 16
 _POLL = 0.1
 """Seconds between looks at whether the reading is to stop."""
+_REDRAW = 0.1
+"""Seconds between changes of the bar."""
 _LONGEST = 64 << 20
 """Bytes of a line that is still read; what is longer is an error, and not kept in memory."""
 
@@ -141,11 +142,12 @@ class Work:
             await ordered.put(None)
 
     async def _write(self, ordered: asyncio.Queue[asyncio.Task[str] | None], size: int | None) -> None:
-        with _progress(size) as (progress, task):
-            while (judged := await ordered.get()) is not None:
+        with _progress(size) as show:
+            for done in itertools.count(1):
+                if (judged := await ordered.get()) is None:
+                    break
                 print(await judged, flush=ordered.empty())
-                if progress and task is not None:
-                    progress.update(task, advance=1)
+                show(done)
         sys.stdout.flush()
 
     async def _judge(self, line: bytes, number: int) -> str:
@@ -209,14 +211,23 @@ def _size(file: BinaryIO) -> int | None:
 
 
 @contextmanager
-def _progress(size: int | None) -> Iterator[tuple[Progress | None, TaskID | None]]:
-    """A bar on standard error, where that is a terminal."""
+def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal: call it with what is done."""
     if not sys.stderr.isatty():
-        yield None, None
+        yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield progress, progress.add_task("verifying", total=size)
+    console = Console(stderr=True)  # and standard output left alone: rich would show the verdicts instead of writing them there
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+        bar, drawn = progress.add_task("verifying", total=size), 0.0
+
+        def show(done: int) -> None:
+            nonlocal drawn
+            if time.monotonic() - drawn > _REDRAW:
+                drawn = time.monotonic()
+                progress.update(bar, completed=done)
+
+        yield show

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +125,31 @@ def test_many_lines_keep_their_order(k2: Run, fakes: Path, tmp_path: Path) -> No
     done = k2("verify", "--verifier", "fake", "--jobs", "7", written(tmp_path / "rows.jsonl", *rows))
     assert [row["id"] for row in judged(done)] == list(range(500))
     assert [row["status"] == "correct" for row in judged(done)] == [str(i % 3) in str(i) for i in range(500)]
+
+
+def test_on_a_terminal_the_bar_is_drawn_seldom(start: Run, tmp_path: Path) -> None:
+    rows = [{"id": n, "gold": "42", "prediction": "42"} for n in range(3000)]
+    ours, theirs = os.openpty()
+    shown = list[bytes]()
+
+    def read() -> None:
+        with suppress(OSError):  # which is how a terminal tells its end
+            while chunk := os.read(ours, 1 << 16):
+                shown.append(chunk)
+
+    reader = threading.Thread(target=read)
+    try:
+        with (tmp_path / "out").open("wb") as out:
+            process = start("verify", "--verifier", "fake", written(tmp_path / "rows", *rows), stdout=out.fileno(), stderr=theirs)
+            os.close(theirs)
+            reader.start()
+            with process:
+                assert process.wait(60) == 0
+        reader.join(60)
+    finally:
+        os.close(ours)
+    screen = b"".join(shown).decode()
+    assert len((tmp_path / "out").read_text().splitlines()) == 3000
+    assert "verifying" in screen
+    assert "3000 judged" in screen
+    assert screen.count("verifying") < 300
