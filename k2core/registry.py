@@ -116,7 +116,8 @@ class Registry:
         from stevedore.driver import DriverManager
 
         group = f"{PROJECT}.{found.role}.v{found.version}"
-        DriverManager.ENTRY_POINT_CACHE.pop(group, None)  # it would hide what has come onto sys.path since the first load
+        # what stevedore remembers, here and on disk, can be older than what is installed
+        DriverManager.ENTRY_POINT_CACHE[group] = [metadata.EntryPoint(found.name, found.value, group)]
         try:
             return DriverManager(group, found.name).driver
         except (Exception, SystemExit) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,21 @@ def test_help_works_whatever_is_installed(tmp_path: Path) -> None:
     )
     assert "crash" in done.stdout
     assert "from acme-command: Crashes when imported." in done.stdout
+
+
+def test_what_an_update_adds_within_the_same_moment_is_found(tmp_path: Path) -> None:
+    code = "import sys; from k2core import Registry; print(Registry().load('planner', sys.argv[1]).__name__)"
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def load(name: str) -> str:
+        command = [sys.executable, "-c", code, name]
+        return subprocess.run(command, env=with_path(root, env=env), check=True, capture_output=True, text=True).stdout.strip()
+
+    offers = {"one": "k2core.testing:FakePlanner"}
+    root = make_distribution(tmp_path / "site", "acme-one", "1.0", {"k2core.planner.v1": offers})
+    assert load("one") == "FakePlanner"
+    [points] = root.glob("*/entry_points.txt")
+    before = points.stat()
+    make_distribution(root, "acme-one", "1.0", {"k2core.planner.v1": offers | {"two": "k2core.testing:FakePlanner"}})
+    os.utime(points, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which alone a cache on disk could tell
+    assert load("two") == "FakePlanner"
