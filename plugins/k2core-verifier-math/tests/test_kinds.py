@@ -6,6 +6,8 @@ import pytest
 from k2core_verifier_math.compare import compare
 
 DIFFERENT = r"""
+5 | 5, 7
+\frac{1}{2} | 0.5, 2
 \frac{5}{2} | \frac{5}{0}
 (1, \frac{5}{2}) | (1, \frac{5}{0})
 \{2, \frac{7}{3}\} | \{2, \frac{7}{0}\}
@@ -75,6 +77,8 @@ OPEN = r"""
 """.strip().splitlines()
 
 EQUAL = r"""
+11+x | x+11, 11+x
+15\frac{39}{40} | 15\frac{39}{40}, \frac{639}{40}
 0.011_{2} | 0.011_2
 0.011_{2} | 0.011
 3\frac{9}{4} | 3 \frac{9}{4}

@@ -41,6 +41,8 @@ _SIGNS = 3
 """Most signs of either kind in one answer: two to the power of it are its values."""
 _DEEPEST = 20
 """Deepest nesting of lists, relations and the like."""
+_FORMS = 4
+"""So many ways of writing one answer are looked through."""
 _MATCHES = 400
 """Most comparisons to match the items of two lists."""
 
@@ -180,6 +182,10 @@ class Structure:
         if len(set(items.items)) == 1:
             opinion = self.same(items.items[0], other)
             return undecided("a different number of answers") if opinion and opinion[0] == "equal" else opinion
+        if len(set(items.items)) == len(items.items) <= _FORMS:
+            opinions = [self.same(*((item, other) if items is gold else (other, item))) for item in items.items]
+            if (forms := every(opinions)) and forms[0] == "equal":
+                return forms  # one answer, written in several ways
         return different("a different number of answers")
 
     def values(self, items: tuple[Node, ...], others: tuple[Node, ...]) -> tuple[Node, ...]:
