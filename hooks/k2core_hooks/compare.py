@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from k2core.events import RunEnded
 from k2core.types import Result, Usage
 
-COUNTS = ("started", "served", "cancelled", "failed", "cached", "prompt_tokens", "completion_tokens")
+from .digest import COUNTS
 
 
 class Item(NamedTuple):
@@ -28,6 +28,11 @@ def compare(recorded: RunEnded | None, replayed: RunEnded) -> list[Item]:
     ours = dict(_facts(recorded)) if recorded else {"outcome": "the trace stops before the run ended"}
     theirs = dict(_facts(replayed))
     return [Item(name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
+
+
+def same(recorded: RunEnded | None, replayed: RunEnded) -> bool:
+    """Whether nothing differs."""
+    return all(item.same for item in compare(recorded, replayed))
 
 
 def _facts(ended: RunEnded) -> Iterator[tuple[str, Any]]:

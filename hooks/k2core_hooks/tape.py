@@ -7,11 +7,12 @@ import math
 import re
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from k2core.errors import PluginError, TransientError
-from k2core.events import CallEnded
+from k2core.events import CallEnded, RunEnded
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Run
 from k2core.types import Completion, DecodeRequest
@@ -19,7 +20,9 @@ from k2core.types import Completion, DecodeRequest
 from .reader import RecordedCall, RecordedRun
 
 PATIENCE = 0.25
-"""Seconds that a call waits for one that ended before it when recorded, as long as nothing else ends."""
+"""Seconds that a call waits for one that ended before it when recorded, as long as nothing else ends and nobody computes."""
+TICK = 0.025
+"""It is counted in such portions, so that a busy event loop does not use it up."""
 
 
 @dataclass(eq=False)
@@ -44,17 +47,35 @@ class Entry:
 
 
 class Tape:
-    """All calls of a trace; each is given out once."""
+    """All calls of a trace; each is given out once. What is known of the run that plays it is kept here, too."""
 
-    def __init__(self, run: RecordedRun) -> None:
+    def __init__(self, run: RecordedRun, soft_deadline: float | None = None) -> None:
         ends = {event.call_id: float(place) for place, event in enumerate(run.events) if isinstance(event, CallEnded)}
         self.entries = [
             Entry(call, ends.get(call.started.call_id, math.inf), list(call.ended.completions) if call.ended else [])
             for call in run.calls
         ]
-        self.waiting = 0
+        self.soft_deadline = soft_deadline
+        self.ended: RunEnded | None = None
+        """How the replay ended, once it has."""
+        self.waiting = self.asking = self.judging = 0
+        """Calls that wait for their cancellation; calls of other roles than `solve`; planners and verifiers at work."""
         self.active = time.monotonic()
         self._changed = asyncio.Condition()
+
+    @property
+    def computing(self) -> bool:
+        """Whether a planner or verifier is at work by itself, not waiting for a model."""
+        return self.judging > 0 and not self.asking
+
+    def idle(self, seconds: float) -> bool:
+        """Whether nothing has happened for so long, and calls wait for their cancellation."""
+        return self.waiting > 0 and not self.computing and time.monotonic() - self.active > seconds
+
+    def late(self, entry: Entry) -> bool:
+        """Whether the call ended after the soft deadline when recorded."""
+        ended = entry.call.ended
+        return self.soft_deadline is not None and ended is not None and ended.at >= self.soft_deadline
 
     def take(self, request: DecodeRequest) -> Entry:
         """The first call not yet given out with this very request; else one made of completions of the same prompt.
@@ -93,13 +114,15 @@ class Tape:
         """Wait for the calls that ended earlier when recorded, so that samplers which heed the order see the same one."""
         if entry.status == "cancelled":
             return
+        waited = 0.0
         async with self._changed:
-            while any(not e.done and e.status != "cancelled" and e.rank < entry.rank for e in self.entries):
+            while waited < PATIENCE and any(not e.done and e.status != "cancelled" and e.rank < entry.rank for e in self.entries):
                 try:
-                    async with asyncio.timeout(PATIENCE):  # wait_for of Python 3.11 can swallow a cancellation
+                    async with asyncio.timeout(TICK):  # wait_for of Python 3.11 can swallow a cancellation
                         await self._changed.wait()
+                    waited = 0.0
                 except TimeoutError:
-                    return
+                    waited += 0.0 if self.computing else TICK
 
     async def finish(self, entry: Entry) -> None:
         entry.done = True
@@ -116,51 +139,81 @@ class Tape:
             self.waiting -= 1
 
 
+class Tapes:
+    """The tapes of runs that go on side by side, by the ids of the replaying runs."""
+
+    def __init__(self) -> None:
+        self._playing: dict[str, Tape] = {}
+        self._next: ContextVar[Tape] = ContextVar("tape")
+
+    def insert(self, tape: Tape) -> None:
+        """The run that the current task starts next plays it."""
+        self._next.set(tape)
+
+    def start(self, run_id: str) -> None:
+        self._playing[run_id] = self._next.get()
+
+    def of(self, run_id: str) -> Tape:
+        return self._playing[run_id]
+
+    def eject(self, run_id: str) -> Tape:
+        return self._playing.pop(run_id)
+
+
 class TapeConfig(PluginConfig):
     """There is nothing to set."""
 
 
 class TapeDecoder(Plugin):
-    """Serves, fails and stalls as the trace says. `tape` is set by `for_tape`."""
+    """Serves, fails and stalls as the trace says. `tapes` is set by `for_tapes`."""
 
     config: TapeConfig
-    tape: ClassVar[Tape]
+    tapes: ClassVar[Tapes]
 
     @hookimpl
     async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
-        entry = self.tape.take(request)
-        await self.tape.turn(entry)
+        tape, asks = self.tapes.of(run.id), request.role != "solve"
+        tape.asking += asks
+        try:
+            return await self._played(run, tape, tape.take(request))
+        finally:
+            tape.asking -= asks
+
+    async def _played(self, run: Run, tape: Tape, entry: Entry) -> Sequence[Completion]:
+        await tape.turn(entry)
+        if tape.late(entry):
+            await run.wait_hurry()
         ended = entry.call.ended
         if ended:
             run.meter(prompt_tokens=ended.usage.prompt_tokens, completion_tokens=ended.usage.completion_tokens)
         if ended is None or ended.status != "served":
-            await self._unfinished(run, entry)
+            await self._unfinished(run, tape, entry)
             raise AssertionError("unreachable")
         for index, completion in enumerate(ended.completions):
             if completion.reasoning:
                 run.delta(completion.reasoning, index, reasoning=True, tokens=0)
             run.delta(completion.text, index, tokens=completion.tokens)
-        await self.tape.finish(entry)
+        await tape.finish(entry)
         return ended.completions
 
-    async def _unfinished(self, run: Run, entry: Entry) -> None:
+    async def _unfinished(self, run: Run, tape: Tape, entry: Entry) -> None:
         for delta in entry.call.partial:
             run.delta(delta.text, delta.index, reasoning=delta.reasoning, tokens=delta.tokens)
         if entry.status == "cancelled":
-            await self.tape.until_cancelled()
-        await self.tape.finish(entry)
-        raise failure(entry, again=self.tape.repeats(entry))
+            await tape.until_cancelled()
+        await tape.finish(entry)
+        raise failure(entry.call.ended.error if entry.call.ended else "", again=tape.repeats(entry))
 
 
-def failure(entry: Entry, *, again: bool) -> Exception:
-    """The error of a failed call, such that the kernel tries again if it did so when recorded, and words it alike."""
-    text = entry.call.ended.error if entry.call.ended else ""
+def failure(text: str, *, again: bool) -> Exception:
+    """The error of a failed call that was recorded as `text`, such that the kernel tries again if it did so then, and words it
+    alike."""
     if text.startswith("TransientError"):
         return TransientError(text.removeprefix("TransientError").removeprefix(": "), after=0 if again else math.inf)
     match = re.fullmatch(r"(?P<name>\S+) \(decoder\): (?P<message>.*)", text, re.DOTALL)
     return PluginError(match["message"], "decoder", match["name"]) if match else PluginError(text, "decoder", "recorded")
 
 
-def for_tape(tape: Tape) -> type[TapeDecoder]:
-    """A decoder class that serves `tape`, under however many names a pipeline has for it."""
-    return type("BoundTapeDecoder", (TapeDecoder,), {"tape": tape, "__module__": __name__})
+def for_tapes(tapes: Tapes) -> type[TapeDecoder]:
+    """A decoder class that serves `tapes`, under however many names a pipeline has for it."""
+    return type("BoundTapeDecoder", (TapeDecoder,), {"tapes": tapes, "__module__": __name__})

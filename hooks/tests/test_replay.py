@@ -16,8 +16,9 @@ from k2core_hooks import RecordedRun, read_trace
 from k2core_hooks.budget import Budget
 from k2core_hooks.compare import Item, compare, differences
 from k2core_hooks.jsonl import to_line
+from k2core_hooks.offline import offline
 from k2core_hooks.progress import Progress
-from k2core_hooks.replay import _read, offline, replay
+from k2core_hooks.replay import _read, replay
 from k2core_hooks.trace import Trace
 
 from k2core import (
