@@ -11,11 +11,14 @@ from ..registry import Registry
 from ..spec import ROLE_VERSIONS
 from . import cancellation, config, hooks, imports, lifecycle, limits, sharing, signatures
 from .report import CHECKS, Check, Report, examine
-from .roles import decoder, planner, sampler, verifier
+from .roles import cards, decoder, planner, sampler, tasks, verifier
 from .subject import Subject
 
 Options: TypeAlias = Mapping[str, Any] | PluginConfig | None
-TOPICS = (config, signatures, imports, hooks, lifecycle, planner, sampler, verifier, decoder, cancellation, limits, sharing)
+TOPICS = (
+    *(config, signatures, imports, hooks, lifecycle, planner, sampler, verifier, decoder, tasks, cards),
+    *(cancellation, limits, sharing),
+)
 """The modules whose import adds their checks, in this order."""
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import io
 from typing import TYPE_CHECKING, Any
 
 from ..errors import explain
 from ..plugin import Plugin
-from ..types import Task, TrainReport
+from ..types import TrainReport
 from .leaks import holdings, left_behind
 from .loop import GRACE, STALL
 from .report import Faults, Skipped, check, where
@@ -106,30 +105,6 @@ async def _used(subject: Subject) -> None:
     async with subject.scene() as scene:
         await scene.act(subject.problems[0])
         await scene.act(subject.problems[1], seed=2)
-
-
-@check("tasks")
-def works_as_tasks(subject: Subject) -> Faults:
-    """It yields `Task`s, no more than the limit, and the same for the same seed."""
-    if subject.dataset is None:
-        raise Skipped("no data set was given: pass dataset=(name, split)")
-    plugin: Any = subject.make()
-    name, split = subject.dataset
-    asked = {"name": name, "split": split, "limit": 3, "seed": 1}
-    found = [list(_called(plugin.k2_tasks, asked)) for _ in range(2)]
-    if wrong := [item for item in found[0] if not isinstance(item, Task)]:
-        yield f"k2_tasks must yield Task, not {wrong[0]!r:.80}"
-    if not found[0]:
-        yield f"it has no tasks under {name!r}, split {split!r}; name a data set that it has with dataset=(name, split)"
-    if len(found[0]) > 3:
-        yield f"it yields {len(found[0])} tasks where the limit is 3"
-    if found[0] != found[1]:
-        yield "the same seed gives other tasks the second time; draw from random.Random(seed)"
-
-
-def _called(hook: Any, args: dict[str, Any]) -> Any:
-    """As pluggy calls: with the arguments that the implementation takes."""
-    return hook(**{key: value for key, value in args.items() if key in inspect.signature(hook).parameters})
 
 
 @check("command")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from k2core.plugin import Plugin, PluginConfig, hookimpl
+from k2core.toolkit.benchmark import Benchmark, Grader, Source
 from k2core.types import Problem, Task
 
 from .store import Line, read_lines
@@ -37,6 +38,18 @@ class RecordedTasks(Plugin):
     def k2_tasks(self, name: str, split: str, limit: int | None) -> Iterable[Task]:
         """Each problem once, in the order of the file. Rows with a `split` field belong to that split alone, others to all."""
         return itertools.islice(self._tasks(Path(name).expanduser(), split), limit)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """The card, from the options; a file of completions says nothing about its problems' licence."""
+        return Benchmark(
+            name=f"recorded:{name}",
+            title=Path(name).name,
+            domain=self.config.domain,
+            answer_format=self.config.answer_format,
+            prompt="{problem}",
+            grader=Grader(use="code" if self.config.domain == "code" else "math"),
+            source=Source(files=(Path(name).name,)),
+        )
 
     def _tasks(self, path: Path, split: str) -> Iterator[Task]:
         seen = set[str]()

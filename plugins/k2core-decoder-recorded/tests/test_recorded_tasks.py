@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from k2core_decoder_recorded import RecordedTasks
+from k2core_decoder_recorded.tasks import RecordedTasksConfig
 
 from k2core import PipelineConfig, PluginError, Runtime
 
@@ -63,3 +65,12 @@ def test_a_file_is_read_lazily(tmp_path: Path) -> None:
     path = write(tmp_path / "s.jsonl", ROWS[:1])
     path.write_text(path.read_text() + "{\n")
     assert len(list(Runtime(tasks_config(path)).tasks("recorded", str(path), limit=1))) == 1
+
+
+def test_the_card_says_what_grades() -> None:
+    maths = RecordedTasks().benchmark("some/stored.jsonl")
+    assert (maths.name, maths.title, maths.grader.use, maths.answer_format) == (
+        "recorded:some/stored.jsonl", "stored.jsonl", "math", "boxed",
+    )  # fmt: skip
+    code = RecordedTasks(RecordedTasksConfig(domain="code", answer_format="code")).benchmark("stored.jsonl")
+    assert (code.grader.use, code.answer_format) == ("code", "code")

@@ -329,3 +329,10 @@ def test_nothing_is_left_behind() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def test_the_card_of_a_family_names_its_grader_and_format() -> None:
+    card = ReasoningGymTasks().benchmark("chain_sum")
+    (task,) = tasks("chain_sum", limit=1)
+    assert (card.name, card.grader.use, card.grader.options) == ("reasoning-gym:chain_sum", "reasoning-gym", {})
+    assert card.answer_format == task.problem.answer_format

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from k2core import Plugin, PluginConfig, Problem, Task, get_logger, hookimpl
+from k2core.toolkit.benchmark import Benchmark, Grader
 
 from .client import Gate, Gym
 from .families import SIZE
@@ -52,6 +53,19 @@ class ReasoningGymTasks(Plugin):
         if split not in SPLITS:
             raise ValueError(f"reasoning-gym has no split {split!r}; there are {', '.join(SPLITS)}")
         return itertools.islice(self._tasks(name, split, limit or self.config.size, seed), limit)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """The card. Each family's own verifier grades; nothing is started for it, so an unknown family shows with its tasks."""
+        return Benchmark(
+            name=f"reasoning-gym:{name}",
+            title=f"reasoning-gym: {name}",
+            domain="reasoning",
+            answer_format="tag",
+            prompt="{question}",
+            grader=Grader(use="reasoning-gym"),
+            licence="Apache-2.0",
+            citation="arXiv:2505.24760",
+        )
 
     def _tasks(self, name: str, split: str, most: int, seed: int) -> Iterator[Task]:
         gym = Gym(workers=1, gate_timeout=self.config.gate_timeout, memory_mb=self.config.memory_mb)
