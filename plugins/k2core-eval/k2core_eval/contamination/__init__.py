@@ -1,0 +1,1 @@
+"""Whether evaluation data are in training data."""

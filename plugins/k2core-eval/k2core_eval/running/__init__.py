@@ -1,0 +1,1 @@
+"""Running an evaluation: the loop, its executors, what survives a kill."""

@@ -1,0 +1,1 @@
+"""Safety: tasks over the user's own prompt sets, and a verifier that screens reasoning as well as answers."""
