@@ -87,7 +87,8 @@ async def foresee(settings: Settings) -> list[Forecast]:
 
 async def some(scorer: Scorer, layout: Layout) -> list[Problem]:
     """A few problems, spread evenly over all tasks."""
-    ids = dict.fromkeys(layout.id(number)[:2] for number in spread(layout.total, MOST_PROMPTS))
+    many = min(MOST_PROMPTS, max(3, layout.total // 100))  # it is to cost nothing beside the evaluation itself
+    ids = dict.fromkeys(layout.id(number)[:2] for number in spread(layout.total, many))
     asked = [scorer.tell({"do": "problem_lines", "task": task, "start": place, "count": 1}) for task, place in ids]
     return [Problem.model_validate_json((await one)[1]) for one in asked]
 
