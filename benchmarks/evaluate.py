@@ -21,12 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from mock_server import serving
 
 PIPELINE = """
 [sampler]
@@ -52,19 +53,6 @@ class Cost(NamedTuple):
 
 Contestant = Callable[[int], Cost]
 """Evaluates so many problems."""
-
-
-@contextmanager
-def mock_server(latency: float) -> Iterator[str]:
-    """The mock server in a process of its own; yields its base URL."""
-    script = Path(__file__).with_name("mock_server.py")
-    command = [sys.executable, str(script), "--port", "0", "--latency", str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
 
 
 def problems(path: Path, count: int) -> Path:
@@ -203,7 +191,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.002, help="seconds the server takes (default: %(default)s)")
     parser.add_argument("--flat", type=int, metavar="SAMPLES", help="memory over so many samples instead")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, mock_server(arguments.latency) as url, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder, serving(arguments.latency) as url, ExitStack() as stack:
         work = Path(folder)
         data = problems(work / "problems.jsonl", arguments.samples)
         ours = Ours(url, data, work, arguments.connections)

@@ -14,13 +14,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
+from mock_server import serving
 
 from k2core import PipelineConfig, Registry, Runtime
 
@@ -29,19 +29,6 @@ ANSWER = "\\boxed{42}"
 CONCURRENT = 16
 Ask = Callable[[], Awaitable[None]]
 """One request and its answer, checked."""
-
-
-@contextmanager
-def mock_server(latency: float) -> Iterator[str]:
-    """The mock server in a process of its own; yields its base URL."""
-    script = Path(__file__).with_name("mock_server.py")
-    command = [sys.executable, str(script), "--port", "0", "--latency", str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
 
 
 @asynccontextmanager
@@ -199,7 +186,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=60, help="requests, one at a time, a round (default: %(default)s)")
     parser.add_argument("--latency", type=float, default=0.002, help="seconds the server takes (default: %(default)s)")
     arguments = parser.parse_args()
-    with mock_server(arguments.latency) as url:
+    with serving(arguments.latency) as url:
         rows = asyncio.run(measure(url, arguments.rounds, arguments.requests))
     print(
         f"server latency {arguments.latency * 1e3:g} ms; targets: overhead < 1 ms at the median, at {CONCURRENT} ≥ 0.60 of the rate"

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -90,6 +92,18 @@ async def serve(port: int, server: MockServer) -> None:
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def serving(latency: float, *options: str) -> Iterator[str]:
+    """This server in a process of its own, for other benchmarks; yields its base URL."""
+    command = [sys.executable, __file__, "--port", "0", "--latency", str(latency), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ import asyncio
 import json
 import statistics
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from mock_server import serving
 
 from k2core import PipelineConfig, Problem, Registry, Runtime
 from k2core.events import SamplerStopped
@@ -33,19 +33,6 @@ OURS: Mapping[str, Mapping[str, Any]] = {
     "adaptive exact, spare 1": {"use": "adaptive", "spare": 1},
     "adaptive learnt": {"use": "adaptive", "rule": "learnt"},
 }
-
-
-@contextmanager
-def mock_server() -> Iterator[str]:
-    """Its address."""
-    options = ["--port", "0", "--latency", "0.05", "--slow-every", "4", "--slow-factor", "8", "--answers", "42,42,42,7"]
-    command = [sys.executable, str(HERE / "mock_server.py"), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
 
 
 def stats(url: str) -> Any:
@@ -110,7 +97,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
     print(f"{'':<32}{'median':>8} {'90 %':>8}{'calls':>9}{'aborted':>9}{'booked':>8}{'tokens':>8}{'wrong':>7}  stated")
-    with mock_server() as url:
+    with serving(0.05, "--slow-every", "4", "--slow-factor", "8", "--answers", "42,42,42,7") as url:
         for _ in range(arguments.repeats):
             for row in ours(url, arguments.problems, arguments.n):
                 print(shown(row), flush=True)

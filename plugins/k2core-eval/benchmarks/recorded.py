@@ -80,7 +80,7 @@ def evaluated(rows: list[dict[str, Any]], n: int, bench: Path, work: Path) -> It
     config.write_text(PIPELINE.format(n=n, path=json.dumps(str(stored))), encoding="utf-8")
     out = work / "out"
     command = ["eval", "run", task, "--config", str(config), "--out", str(out), "--repeats", "1", "--data", str(work)]
-    subprocess.run([sys.executable, "-m", "k2core", *command], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "k2core", *command], check=True, capture_output=True)
     labels: dict[str, list[Labelled]] = defaultdict(list)
     for row in rows:
         labels[row["pid"]] += labels_of(row)
