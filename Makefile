@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test ray lint types check format bench clean help
+.PHONY: think test heavy lint types check format bench clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -43,12 +43,15 @@ think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PR
 test: $(VENV)/.dev  ## run the tests, two files at a time: make test JOBS=1
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
-ray: .venv-ray/.dev  ## test the evaluation over a Ray cluster, in an environment of its own (a minute to set up, 300 MB)
-	.venv-ray/bin/pytest plugins/k2core-eval/tests/test_ray.py
+HEAVY := plugins/k2core-eval/tests/test_ray.py plugins/k2core-eval/tests/test_tasks_hub.py plugins/k2core-eval/tests/test_contamination_rows.py
 
-.venv-ray/.dev: $(MANIFESTS)
-	@$(PYTHON) -m venv .venv-ray
-	@.venv-ray/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) -e './plugins/k2core-eval[ray]' pytest pytest-xdist hypothesis psutil
+heavy: .venv-heavy/.dev  ## test what needs Ray or a hub's data sets, in an environment of its own (two minutes to set up)
+	.venv-heavy/bin/pytest $(HEAVY)
+
+.venv-heavy/.dev: $(MANIFESTS)
+	@$(PYTHON) -m venv .venv-heavy
+	@.venv-heavy/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) -e './plugins/k2core-eval[hub,ray]' \
+		pytest pytest-xdist hypothesis psutil
 	@touch $@
 
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
@@ -69,4 +72,4 @@ bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
 	$(BIN)/python benchmarks/decode_llamacpp.py
 
 clean:  ## remove the environment
-	rm -rf $(VENV) .venv-ray
+	rm -rf $(VENV) .venv-heavy

@@ -121,37 +121,57 @@ class PipelineConfig(_Table):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "") -> Self:
         """Validate `data` after applying `overrides` such as `sampler.n=5`. Raises `ConfigError` naming every wrong path."""
-        merged = _deep_copy(data)
-        for override in overrides:
-            _apply(merged, override)
-        return validated(cls, merged, source=source)
+        return validated(cls, overridden(data, overrides), source=source)
 
     @classmethod
     def from_toml(cls, text: str, overrides: Sequence[str] = (), source: str = "") -> Self:
         """Parse TOML, then as `from_dict`."""
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source or 'configuration'} is not valid TOML: {error}") from error
-        return cls.from_dict(data, overrides, source)
+        return cls.from_dict(_parse_toml(text, source or "configuration"), overrides, source)
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
         """Read TOML, or YAML where PyYAML is installed. Raises `ConfigError` when the file cannot be read or is wrong."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-        if path.suffix in {".yaml", ".yml"}:
-            return cls.from_dict(_parse_yaml(text, str(path)), overrides, str(path))
-        return cls.from_toml(text, overrides, str(path))
+        return cls.from_dict(read_tables(path), overrides, str(path))
 
     @classmethod
     def default(cls, overrides: Sequence[str] = ()) -> Self:
         """The embedded pipeline: a small model in this process, a plan, three samples and votes."""
-        text = Path(__file__).with_name("default.toml").read_text(encoding="utf-8")
-        return cls.from_toml(text, overrides, "the default pipeline")
+        return cls.from_dict(read_tables(), overrides, "the default pipeline")
+
+
+def read_tables(path: str | Path | None = None) -> Mapping[str, Any]:
+    """The tables of a file, or of the embedded pipeline, as they stand there. Raises `ConfigError` when it cannot be read."""
+    path = Path(path).expanduser() if path else Path(__file__).with_name("default.toml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    return _parse_yaml(text, str(path)) if path.suffix in {".yaml", ".yml"} else _parse_toml(text, str(path))
+
+
+def overridden(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of nested tables with `overrides` applied: `a.b.c=value`, the value as TOML, or else a plain string."""
+    copied = _deep_copy(data)
+    for override in overrides:
+        path, sep, text = override.partition("=")
+        if not sep or not all(map(str.strip, path.split("."))):
+            raise ConfigError(f"an override reads path=value, such as sampler.n=5, not {override!r}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        set_at(copied, path, value)
+    return copied
+
+
+def set_at(data: dict[str, Any], path: str, value: Any) -> None:
+    """Set the option at a dotted path in nested tables. Raises `ConfigError` where the path leads through what is no table."""
+    *tables, last = (part.strip() for part in path.split("."))
+    for part in tables:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"an option cannot be set below {part!r}, which is no table", path)
+    data[last] = value
 
 
 def validated(model: type[M], data: Any, path: str = "", source: str = "") -> M:
@@ -189,20 +209,11 @@ def _deep_copy(data: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _deep_copy(v) if isinstance(v, Mapping) else v for k, v in data.items()}
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
-    """Set `a.b.c=value` in nested tables; the value is TOML, or else a plain string."""
-    key, sep, value = override.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not sep or not all(parts):
-        raise ConfigError(f"an override reads path=value, such as sampler.n=5, not {override!r}")
-    for part in parts[:-1]:
-        data = data.setdefault(part, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"{override!r} sets an option below {part!r}, which is no table", key)
+def _parse_toml(text: str, source: str) -> Mapping[str, Any]:
     try:
-        data[parts[-1]] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[parts[-1]] = value
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from error
 
 
 def _parse_yaml(text: str, source: str) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from k2core.config import PipelineConfig
 from k2core.errors import ConfigError
 
 needs_ray = pytest.mark.skipif(
-    find_spec("ray") is None, reason="ray is not installed: make ray tests this in an environment with it"
+    find_spec("ray") is None, reason="ray is not installed: make heavy tests this in an environment with it"
 )
 PROBLEMS, REPEATS = 16, 2
 MARK = "K2_RAY_TEST"

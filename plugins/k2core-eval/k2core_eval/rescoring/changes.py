@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from k2core.config import PipelineConfig, VerifierTable
+from k2core.config import PipelineConfig, VerifierTable, overridden
 from k2core.errors import ConfigError
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.registry import Registry, effective
 from k2core.types import Completion, DecodeRequest
 
 from ..records import Manifest, TaskRun
-from ..running.configuration import _apply as apply
 from ..running.manifest import differences
 from .serving import WITNESS, Stage, decoder_of, live_decoder, witness_of
 from .tasks import source_of
@@ -116,14 +115,11 @@ def _stand_in(data: Mapping[str, Any], registry: Registry, *, allow_calls: bool)
 def _edited(old: Mapping[str, Any], overrides: Sequence[str], without: Sequence[str], registry: Registry) -> dict[str, Any]:
     """The recorded configuration with the changes. Another `use` keeps those options of the old one that it has, too."""
     data, mine = copy.deepcopy(dict(old)), [override for override in overrides if not override.startswith("grading.")]
-    wanted: dict[str, Any] = {}
-    for override in mine:
-        apply(wanted, override)
+    wanted = overridden({}, mine)
     _adapt(data, wanted, "sampler", "sampler", registry)
     for name in wanted.get("verifiers", {}):
         _adapt(data.get("verifiers", {}), wanted["verifiers"], name, "verifier", registry)
-    for override in mine:
-        apply(data, override)
+    data = overridden(data, mine)
     for path in without:
         _remove(data, path)
     return data
@@ -198,8 +194,7 @@ def grading_of(manifest: Manifest, overrides: Sequence[str]) -> dict[str, dict[s
     for override in overrides:
         if override.startswith("grading."):
             name, option = _grader_named(manifest, override.removeprefix("grading."))
-            wanted: dict[str, Any] = {}
-            apply(wanted, option)
+            wanted = overridden({}, [option])
             for task in [name] if name == "decoders" else [t.name for t in manifest.tasks if name in _names(t)]:
                 tables[task] = _overlaid(tables.get(task, {}), wanted)
     return tables
