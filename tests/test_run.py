@@ -20,6 +20,7 @@ from k2core import (
     Verdict,
     hookimpl,
 )
+from k2core.events import Warned
 from k2core.testing import FakeDecoder, fake_decoder
 
 
@@ -152,3 +153,17 @@ def test_asking_twice_for_a_verdict_costs_once_unless_the_set_has_changed() -> N
 
     assert asyncio.run(main(Votes)) == [2, 2, 5, 6]
     assert asyncio.run(main(Pointwise)) == [2, 2, 3, 4]
+
+
+def test_an_event_that_is_emitted_twice_is_told_as_two() -> None:
+    async def main() -> list[Warned]:
+        async with made, made.open("2+2?") as first, made.open("3+3?") as second:
+            event = Warned(where="here", message="once")
+            first.emit(event)
+            second.emit(event)
+            return [event for event in plugin(made, "hooks.recorder").events if isinstance(event, Warned)]
+
+    made = runtime({"hooks": {"recorder": {}}})
+    told = asyncio.run(main())
+    assert len({event.run_id for event in told}) == 2
+    assert all(event.run_id and event.message == "once" for event in told)
