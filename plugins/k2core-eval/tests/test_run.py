@@ -247,6 +247,18 @@ def test_seeds_are_unique_and_do_not_depend_on_other_problems() -> None:
     assert Seeds(1).next("task", "p7", 0) != made["p7", 0]
 
 
+def test_seeds_of_a_file_do_not_depend_on_its_folder(tmp_path: Path) -> None:
+    made = []
+    for place in ("here", "there/deeper"):
+        (tmp_path / place).mkdir(parents=True)
+        out = tmp_path / place / "out"
+        decoder = fake_decoder(lambda request, index: "\\boxed{0}")
+        asyncio.run(evaluate(settings([sums(tmp_path / place / "sums.jsonl", 3)], out, FAKE), with_decoder(decoder)))
+        made.append([sample.seed for sample in samples(out)])
+    assert made[0] == made[1]
+    assert len(set(made[0])) == len(made[0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

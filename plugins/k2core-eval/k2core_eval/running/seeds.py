@@ -13,7 +13,12 @@ class Seeds:
         self._given = set[int]()
 
     def next(self, task: str, problem_id: str, repeat: int) -> int:
-        """Depends on these alone; where two would coincide, the later one is drawn again."""
+        """Depends on these alone; where two would coincide, the later one is drawn again.
+
+        Of a task that is a file the name counts and not the folder, so that the same evaluation has the same seeds wherever its
+        data lie.
+        """
+        task = task.replace("\\", "/").rpartition("/")[2]
         for turn in range(1 << 31):
             text = f"{self._base}\n{task}\n{problem_id}\n{repeat}" + (f"\n{turn}" if turn else "")
             seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
