@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .config import Price
-from .ports import Call
+from .ports import Call, Counts
 from .types import Completion, DecodeRequest, Usage
 
 Outcome = Literal["served", "cancelled", "failed"]
@@ -36,33 +36,38 @@ class Meter:
     def __init__(self, call: Call, request: DecodeRequest, price: Price) -> None:
         self.call, self.request, self.price = call, request, price
         self.streamed = 0
-        self.prompt: int | None = None
-        self.completion: int | None = None
+        self.counts: dict[str, int] = {}
         self.settled = self.estimated = False
         self.started = time.monotonic()
         prompt, completion = prompt_bound(request), request.n * request.max_tokens
         call.reserve = prompt + completion
         call.reserve_cost = _cost(price, prompt, completion)
 
+    def count(self, estimated: bool, counts: Counts) -> None:
+        """What the back end has metered so far. Raises `TypeError` for what is not counted."""
+        if unknown := counts.keys() - Counts.__annotations__:
+            raise TypeError(f"meter() counts {', '.join(Counts.__annotations__)}, not {', '.join(unknown)}")
+        self.estimated |= estimated
+        self.counts |= {name: int(count) for name, count in counts.items() if isinstance(count, int)}
+
     def settle(self, outcome: Outcome, completions: Sequence[Completion] = ()) -> Usage:
         """The final usage. What the back end metered wins over its completions' counts, those over streamed deltas."""
         self.settled = True
-        completion, counted = self.completion, sum(c.tokens for c in completions)
+        completion, counted = self.counts.get("completion_tokens"), sum(c.tokens for c in completions)
         exact = completion is not None or bool(counted) or outcome == "served"
         if completion is None:
             completion = max(counted, self.streamed)
-        prompt = self.prompt
+        prompt = metered = self.counts.get("prompt_tokens")
         if prompt is None:
             # a call that failed or was cancelled before its first token may not have reached the model at all
             prompt = prompt_estimate(self.request) if completion or outcome == "served" else 0
+        counts = {**self.counts, "prompt_tokens": prompt, "completion_tokens": completion, outcome: 1}
         return Usage(
             started=1,
-            prompt_tokens=prompt,
-            completion_tokens=completion,
             seconds=time.monotonic() - self.started,
             cost=_cost(self.price, prompt, completion),
-            estimated=self.estimated or bool(prompt and self.prompt is None) or bool(completion and not exact),
-            **{outcome: 1},
+            estimated=self.estimated or bool(prompt and metered is None) or bool(completion and not exact),
+            **counts,
         )
 
 

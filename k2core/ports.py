@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict, Unpack
 
 from .events import Event
 from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Usage, Verdict
@@ -39,6 +39,15 @@ class Call:
     """Decoder calls only: the price of `reserve` by the pipeline's `[prices]`."""
     usage: Usage = field(default_factory=Usage)
     """Decoder calls only: exact once the inner block has ended, whether it was served, failed or was cancelled."""
+
+
+class Counts(TypedDict, total=False):
+    """What a decoder may count of a call, in tokens and over all choices, as in `Usage`; None leaves a count as it is."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    drafted: int | None
+    accepted: int | None
 
 
 class Run(Protocol):
@@ -87,7 +96,7 @@ class Run(Protocol):
     def delta(self, text: str, index: int = 0, *, reasoning: bool = False, tokens: int = 1) -> None:
         """For decoders, while serving a call: choice `index` has grown by `text`, which took `tokens` tokens."""
 
-    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
+    def meter(self, *, estimated: bool = False, **counts: Unpack[Counts]) -> None:
         """For decoders, while serving a call: counts so far, over all choices; `estimated` marks them. May be called again."""
 
     def emit(self, event: Event) -> None:

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 from .choice import checked_candidates, checked_completions, checked_verdicts, choose
 from .config import Price
@@ -18,7 +18,7 @@ from .events import CallEnded, CallStarted, CandidateMade, Delta, Event, PlanMad
 from .judging import Judging
 from .ledger import Ledger, Meter, Outcome
 from .pipeline import Pipeline
-from .ports import UNSET, Call
+from .ports import UNSET, Call, Counts
 from .registry import Slot
 from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Result, Usage, Verdict
 
@@ -117,11 +117,8 @@ class Run:
             origin: dict[str, Any] = {"run_id": self.id, "at": self._now(), "call_id": meter.call.id, "role": role}
             self._tell(Delta(candidate=candidate, index=index, text=text, reasoning=reasoning, tokens=tokens, **origin))
 
-    def meter(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None, estimated: bool = False) -> None:
-        meter = self._serving()
-        meter.estimated |= estimated
-        meter.prompt = meter.prompt if prompt_tokens is None else prompt_tokens
-        meter.completion = meter.completion if completion_tokens is None else completion_tokens
+    def meter(self, *, estimated: bool = False, **counts: Unpack[Counts]) -> None:
+        self._serving().count(estimated, counts)
 
     def _serving(self) -> Meter:
         if self._meter is None or self._meter.settled:

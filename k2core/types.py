@@ -107,6 +107,8 @@ class DecodeRequest(Record):
     json_schema: Mapping[str, Any] | None = None
     logprobs: int = 0
     """How many alternatives a token to report; 0 reports none."""
+    prediction: str = ""
+    """Text that the answer may share much of; a back end may draft from it. It never changes what is sampled."""
     decoder: str = "solver"
     """Name under `[decoders]` of the pipeline."""
     candidates: tuple[str, ...] = ()
@@ -120,6 +122,8 @@ class TokenLogprob(Record):
     logprob: float
     """Natural logarithm of the probability under the sampling model."""
     top: tuple[tuple[str, float], ...] = ()
+    id: int | None = None
+    """The token's number in the model's vocabulary, where the back end tells."""
 
 
 class Timing(Record):
@@ -127,6 +131,10 @@ class Timing(Record):
 
     first_token: float | None = None
     total: float = 0.0
+    queue: float | None = None
+    """Seconds, not since the start: spent waiting in the back end, reading the prompt, writing. None where it does not tell."""
+    prompt: float | None = None
+    completion: float | None = None
 
 
 Finish: TypeAlias = Literal["stop", "length", "filter", "tool"]
@@ -189,6 +197,9 @@ class Usage(Record):
     """Calls answered by a hook without reaching a back end; they are not among the started ones."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    drafted: int = 0
+    """Tokens that speculation proposed, of which `accepted` are among the completion tokens; the others were rejected."""
+    accepted: int = 0
     seconds: float = 0.0
     """Summed over calls, so concurrent calls count each."""
     cost: float = 0.0

@@ -33,10 +33,18 @@ def test_the_reserve_is_never_less_than_bytes_and_max_tokens(text: str, n: int, 
 
 def test_what_the_back_end_metered_wins() -> None:
     counted = meter()
-    counted.streamed, counted.prompt, counted.completion = 5, 11, 7
+    counted.streamed = 5
+    counted.count(False, {"prompt_tokens": 11, "completion_tokens": 3, "drafted": 4})
+    counted.count(False, {"prompt_tokens": None, "completion_tokens": 7, "drafted": 6, "accepted": 2})
     usage = counted.settle("served", [Completion(text="x", tokens=6)])
     assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (11, 7, False)
+    assert (usage.drafted, usage.accepted) == (6, 2)
     assert usage.cost == pytest.approx((11 + 14) / 1e6)
+
+
+def test_what_nobody_counts_is_refused() -> None:
+    with pytest.raises(TypeError, match="meter\\(\\) counts prompt_tokens, completion_tokens, drafted, accepted, not words"):
+        meter().count(False, {"words": 3})  # type: ignore[typeddict-unknown-key] # what a plugin without types may do
 
 
 def test_without_metering_completions_count_and_the_prompt_is_marked_as_an_estimate() -> None:

@@ -185,7 +185,13 @@ class TapeDecoder(Plugin):
             await run.wait_hurry()
         ended = entry.call.ended
         if ended:
-            run.meter(prompt_tokens=ended.usage.prompt_tokens, completion_tokens=ended.usage.completion_tokens)
+            used = ended.usage
+            run.meter(
+                prompt_tokens=used.prompt_tokens,
+                completion_tokens=used.completion_tokens,
+                drafted=used.drafted,
+                accepted=used.accepted,
+            )
         if ended is None or ended.status != "served":
             await self._unfinished(run, tape, entry)
             raise AssertionError("unreachable")

@@ -19,7 +19,8 @@ from ..records import Spent
 
 HOOK = "evaluation"
 """Name of the observer in the pipeline; no part of the configuration that is recorded."""
-_COUNTS = ("started", "served", "cancelled", "failed", "cached", "prompt_tokens", "completion_tokens", "cost", "seconds")
+_CALLS = ("started", "served", "cancelled", "failed", "cached")
+_COUNTS = (*_CALLS, "prompt_tokens", "completion_tokens", "drafted", "accepted", "cost", "seconds")
 _GIVEN_UP = re.compile(r"\(\d+ attempts\)")
 _recording: ContextVar[Recorder] = ContextVar("recording")
 
