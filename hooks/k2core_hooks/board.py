@@ -60,6 +60,20 @@ class Stream:
         return max(0, self.tokens - self._first[1]) / span if span > 0 else 0.0
 
 
+class Speeds(dict[str, tuple[int, float]]):
+    """Tokens and the seconds it took to write them, by model; of back ends that tell the seconds."""
+
+    def add(self, completion: Completion) -> None:
+        seconds = completion.timing.completion
+        if seconds and completion.tokens:
+            tokens, before = self.get(completion.model, (0, 0.0))
+            self[completion.model] = tokens + completion.tokens, before + seconds
+
+    def __str__(self) -> str:
+        """Such as `k2-think 1,850 tokens/s per answer`; empty when nothing is known."""
+        return ", ".join(f"{name} {tokens / spent:,.0f} tokens/s per answer".strip() for name, (tokens, spent) in self.items())
+
+
 @dataclass
 class Board:
     """One run as it stands."""
@@ -73,6 +87,7 @@ class Board:
     """Calls that make no candidate (plans, judgements), by call id, while they are open."""
     warnings: list[str] = field(default_factory=list)
     settled: dict[str, Usage] = field(default_factory=dict)
+    speeds: Speeds = field(default_factory=Speeds)
     ended: RunEnded | None = None
     _open: dict[str, CallStarted] = field(default_factory=dict)
 
@@ -139,6 +154,8 @@ class Board:
 
     def _end(self, event: CallEnded) -> None:
         self.settled[event.role] = self.settled.get(event.role, Usage()) + event.usage
+        for made in event.completions if event.status == "served" else ():
+            self.speeds.add(made)
         call = self._open.pop(event.call_id, None)
         if call:
             for index, name in enumerate(call.request.candidates):
@@ -161,4 +178,5 @@ def spent_text(usage: Mapping[str, Usage]) -> str:
 def _spent(role: str, usage: Usage) -> str:
     calls = usage.started + usage.cached
     lost = "".join(f" ({n} {what})" for what, n in (("cancelled", usage.cancelled), ("failed", usage.failed)) if n)
-    return f"{role} {calls} call{'s' * (calls != 1)}{lost} {usage.tokens:,} tokens"
+    drafts = f" ({usage.accepted:,} of {usage.drafted:,} drafted accepted)" if usage.drafted else ""
+    return f"{role} {calls} call{'s' * (calls != 1)}{lost} {usage.tokens:,} tokens{drafts}"

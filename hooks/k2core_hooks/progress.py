@@ -172,5 +172,6 @@ def describe(board: Board, event: Event) -> list[str]:
             return [f"warning: {where}: {message}"]
         case RunEnded(error=error, usage=usage):
             end = f"decision: {board.result.decision}" if board.result else f"no answer: {error}"
-            return [end, f"spent: {spent_text(usage)}; {board.seconds:.1f} s"]
+            speed = [f"speed: {board.speeds}"] if board.speeds else []
+            return [end, f"spent: {spent_text(usage)}; {board.seconds:.1f} s", *speed]
     return []

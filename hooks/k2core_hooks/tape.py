@@ -6,15 +6,16 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from k2core.errors import PluginError, TransientError
-from k2core.events import CallEnded, RunEnded
+from k2core.events import CallEnded, CallStarted, RunEnded
 from k2core.plugin import Plugin, PluginConfig, hookimpl
-from k2core.ports import Run
+from k2core.ports import UNSET, Call, Run
 from k2core.types import Completion, DecodeRequest
 
 from .reader import RecordedCall, RecordedRun
@@ -36,6 +37,10 @@ class Entry:
     """Those not yet served."""
     taken: bool = False
     done: bool = False
+    began: float = 0.0
+    """Its place in the order of starts and ends."""
+    routed: bool = False
+    """A call of a decoder that asks others; whether there is another try is up to that one, not to the kernel."""
 
     @property
     def request(self) -> DecodeRequest:
@@ -51,10 +56,14 @@ class Tape:
 
     def __init__(self, run: RecordedRun, soft_deadline: float | None = None) -> None:
         ends = {event.call_id: float(place) for place, event in enumerate(run.events) if isinstance(event, CallEnded)}
+        starts = {event.call_id: float(place) for place, event in enumerate(run.events) if isinstance(event, CallStarted)}
         self.entries = [
             Entry(call, ends.get(call.started.call_id, math.inf), list(call.ended.completions) if call.ended else [])
             for call in run.calls
         ]
+        for entry in self.entries:
+            entry.began = starts[entry.call.started.call_id]
+        self._routes = routes_of(run)
         self.soft_deadline = soft_deadline
         self.ended: RunEnded | None = None
         """How the replay ended, once it has."""
@@ -106,9 +115,32 @@ class Tape:
         ended = first.ended.model_copy(update={"completions": tuple(choices), "usage": usage})
         return Entry(RecordedCall(first.started, ended), -1.0, choices, taken=True)
 
+    def has(self, request: DecodeRequest) -> bool:
+        """Whether there is a call left with this very request."""
+        return any(not entry.taken and entry.request == request for entry in self.entries)
+
+    def routed(self, request: DecodeRequest) -> list[Entry]:
+        """The calls to others by which a decoder that asks others answered `request` when recorded, the next time it was asked."""
+        group: list[Entry] = []
+        end = math.inf
+        for entry in self._about(request):
+            if entry.request == request:  # nobody had answered, and it said so
+                break
+            if entry.began < end:
+                entry.routed = True
+                group.append(entry)
+                end = entry.rank if entry.status == "served" else end
+        return group
+
+    def _about(self, request: DecodeRequest) -> list[Entry]:
+        """Calls left with this request, to its decoder or to those that it asks."""
+        names = {request.decoder, *self._routes.get(request.decoder, ())}
+        left = [entry for entry in self.entries if not entry.taken and not entry.routed and entry.request.decoder in names]
+        return [entry for entry in left if entry.request.model_copy(update={"decoder": request.decoder}) == request]
+
     def repeats(self, entry: Entry) -> bool:
         """Whether the trace goes on with another attempt at the same request."""
-        return any(not other.taken and other.request == entry.request for other in self.entries)
+        return not entry.routed and bool(self._about(entry.request))
 
     async def turn(self, entry: Entry) -> None:
         """Wait for the calls that ended earlier when recorded, so that samplers which heed the order see the same one."""
@@ -171,6 +203,15 @@ class TapeDecoder(Plugin):
     tapes: ClassVar[Tapes]
 
     @hookimpl
+    def k2_around(self, run: Run, call: Call) -> AbstractAsyncContextManager[None] | None:
+        """A decoder that asked others answers as it did when recorded: with the same calls to the same others."""
+        if call.role != "decoder" or call.plugin != self.path or call.result is not UNSET:
+            return None
+        tape = self.tapes.of(run.id)
+        group = tape.routed(call.args["request"])
+        return routed(run, call, tape, group) if group else None
+
+    @hookimpl
     async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
         tape, asks = self.tapes.of(run.id), request.role != "solve"
         tape.asking += asks
@@ -209,6 +250,32 @@ class TapeDecoder(Plugin):
             await tape.until_cancelled()
         await tape.finish(entry)
         raise failure(entry.call.ended.error if entry.call.ended else "", again=tape.repeats(entry))
+
+
+@asynccontextmanager
+async def routed(run: Run, call: Call, tape: Tape, group: Sequence[Entry]) -> AsyncIterator[None]:
+    """Make the calls of the group, and answer with the one that was served; cancel those that were cancelled after it."""
+    calls = [asyncio.ensure_future(run.decode(entry.request)) for entry in group]
+    ending = [made for made, entry in zip(calls, group, strict=True) if entry.status != "cancelled"]
+    try:
+        await asyncio.wait(ending or calls)
+    finally:
+        for made in calls:
+            made.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    served = [made for made in ending if not made.cancelled() and made.exception() is None]
+    if served:
+        call.result = served[0].result()
+    elif not tape.has(call.args["request"]):
+        ending[-1].result()  # raises what had been passed on
+    yield
+
+
+def routes_of(run: RecordedRun) -> dict[str, Collection[str]]:
+    """The decoders of a recorded pipeline that ask others, as `route` does: their option `decoders` names those."""
+    tables = run.started.config.get("decoders", {})
+    found = {name: table.get("decoders") for name, table in tables.items()}
+    return {name: list(others) for name, others in found.items() if isinstance(others, list | tuple) and set(others) <= set(tables)}
 
 
 def failure(text: str, *, again: bool) -> Exception:

@@ -100,6 +100,8 @@ def _footer(board: Board, console: Console, summary: bool) -> Iterator[Text]:
         yield _line(f"no answer: {board.ended.error}", console, "bold red")
     if board.usage:
         yield _line(f"spent: {spent_text(board.usage)}", console, "dim")
+    if board.speeds:
+        yield _line(f"speed: {board.speeds}", console, "dim")
 
 
 def _line(text: str, console: Console, style: str) -> Text:

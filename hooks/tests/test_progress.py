@@ -34,6 +34,7 @@ from k2core.events import (
     Verified,
     Warned,
 )
+from k2core.types import Timing
 
 NASTY = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202edesrever\u202c \x08\x0cpage\rover tab\tend 中文 \ud800"
 
@@ -82,6 +83,25 @@ def test_a_retry_starts_the_candidate_afresh() -> None:
     board = _board(first, *_deltas(3), failed, first.model_copy(update={"call_id": "2"}), *_deltas(2, call="2"))
     assert board.candidates["a"].tokens == 2
     assert spent_text(board.usage) == "solve 2 calls (1 failed) 2 tokens"
+
+
+def test_drafted_tokens_are_told_by_role() -> None:
+    used = Usage(started=1, served=1, completion_tokens=90, drafted=120, accepted=80)
+    assert spent_text({"solve": used}) == "solve 1 call 90 tokens (80 of 120 drafted accepted)"
+
+
+def test_the_speed_of_writing_is_told_where_the_back_end_times_it() -> None:
+    def ended(completion: Completion) -> CallEnded:
+        return CallEnded(call_id="1", plugin="decoders.solver", status="served", usage=Usage(started=1), completions=(completion,))
+
+    untimed = ended(Completion(text="x", tokens=50, model="slow"))
+    timed = [ended(Completion(text="x", tokens=n, model="fast", timing=Timing(completion=0.5))) for n in (900, 950)]
+    board = _board(untimed, *timed)
+    assert str(board.speeds) == "fast 1,850 tokens/s per answer"
+    board.update(RunEnded(error="enough"))
+    assert describe(board, RunEnded(error="enough"))[-1] == "speed: fast 1,850 tokens/s per answer"
+    assert "speed: fast 1,850 tokens/s per answer" in _drawn(board, 80)
+    assert not _board(untimed).speeds
 
 
 def test_calls_that_make_no_candidate_are_shown_while_they_last() -> None:

@@ -11,12 +11,13 @@ from ..registry import Registry
 from ..spec import ROLE_VERSIONS
 from . import cancellation, config, hooks, imports, lifecycle, limits, sharing, signatures
 from .report import CHECKS, Check, Report, examine
-from .roles import cards, decoder, planner, sampler, tasks, verifier
+from .roles import cards, decoder, decoder_load, decoder_sampling, planner, sampler, tasks, verifier
 from .subject import Subject
 
 Options: TypeAlias = Mapping[str, Any] | PluginConfig | None
 TOPICS = (
-    *(config, signatures, imports, hooks, lifecycle, planner, sampler, verifier, decoder, tasks, cards),
+    *(config, signatures, imports, hooks, lifecycle, planner, sampler, verifier, decoder),
+    *(decoder_sampling, decoder_load, tasks, cards),
     *(cancellation, limits, sharing),
 )
 """The modules whose import adds their checks, in this order."""

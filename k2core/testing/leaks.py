@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import threading
 import time
 from dataclasses import dataclass
@@ -83,3 +84,11 @@ def _difference(before: Holdings, now: Holdings, files: bool) -> list[str]:
     if files:
         left += [f"descriptor {number} on {target}" for number, target in sorted(now.files - before.files)]
     return left
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where there is no `/proc`."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0

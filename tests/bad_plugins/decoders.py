@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
+import time
 from collections.abc import Sequence
 
-from k2core import Completion, DecodeRequest, Plugin, Run, hookimpl
+from k2core import Completion, DecodeRequest, Plugin, PluginConfig, Run, hookimpl
+from k2core.types import TokenLogprob
 
 
 class Good(Plugin):
@@ -22,10 +26,10 @@ class Good(Plugin):
         run.meter(completion_tokens=sum(c.tokens for c in made))
 
     def words(self, request: DecodeRequest) -> list[str]:
-        said = [word for word in self.whole().split() if word not in request.stop]
+        said = list(itertools.takewhile(lambda word: word not in request.stop, self.whole(request).split()))
         return said[: request.max_tokens]
 
-    def whole(self) -> str:
+    def whole(self, request: DecodeRequest) -> str:
         return "one two three four five six"
 
     async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
@@ -98,5 +102,127 @@ class GivesAnothersText(Good):
         await asyncio.sleep(0.005)
         return await super().choice(run, request, index)
 
-    def whole(self) -> str:
+    def whole(self, request: DecodeRequest) -> str:
         return self.prompt
+
+
+class TwoForOne(Good):
+    def words(self, request: DecodeRequest) -> list[str]:
+        return super().words(request.model_copy(update={"max_tokens": max(2, request.max_tokens)}))
+
+
+class StopsFromTheSecondTokenOn(Good):
+    def words(self, request: DecodeRequest) -> list[str]:
+        return super().words(request) or self.whole(request).split()[: request.max_tokens]
+
+
+class StopsAtNothing(Good):
+    def words(self, request: DecodeRequest) -> list[str]:
+        return [] if "" in request.stop else super().words(request)
+
+
+class DrawsAnew(Good):
+    def whole(self, request: DecodeRequest) -> str:
+        return f"one two three four five {random.random() if request.temperature == 1 else 6}"
+
+
+class OneSeedForAll(Good):
+    def whole(self, request: DecodeRequest) -> str:
+        return "six five four" if request.temperature == 1 else "one two three"
+
+
+class CopiesItsChoices(Good):
+    def whole(self, request: DecodeRequest) -> str:
+        return f"one two three four {request.seed}"
+
+
+class ProbabilitiesForLogarithms(Good):
+    async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
+        made = await super().choice(run, request, index)
+        told = tuple(TokenLogprob(token=word, logprob=0.9) for word in made.text.split())
+        return made.model_copy(update={"logprobs": told if request.logprobs else None})
+
+
+class AlmostKeepsTheSchema(Good):
+    def whole(self, request: DecodeRequest) -> str:
+        return '{"sum":"one"}' if request.json_schema else super().whole(request)
+
+
+class AcceptsMoreThanItDrafts(Good):
+    def count(self, run: Run, made: Sequence[Completion]) -> None:
+        super().count(run, made)
+        run.meter(drafted=1, accepted=2)
+
+
+class SplitsCharacters(Good):
+    def whole(self, request: DecodeRequest) -> str:
+        return "two 你好" if any(not m.content.isascii() and "Repeat" in m.content for m in request.messages) else "one two"
+
+    async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
+        words = self.words(request)
+        for place, word in enumerate(words):
+            await asyncio.sleep(0)
+            for byte in (" " * (place > 0) + word).encode():
+                run.delta(bytes([byte]).decode("utf-8", "replace"), index)
+        made = Completion(text=" ".join(words), tokens=len(words))
+        return made.model_copy(update={"finish": "length"}) if request.max_tokens <= len(words) else made
+
+
+class TurnsManyAway(Good):
+    def __init__(self, config: PluginConfig | None = None) -> None:
+        super().__init__(config)
+        self.open = 0
+
+    @hookimpl
+    async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
+        if self.open > 32:
+            raise RuntimeError("there are too many calls")
+        self.open += 1
+        try:
+            return await super().k2_decode(run, request)
+        finally:
+            self.open -= 1
+
+
+class DropsWhatIsLate(Good):
+    """Text that the consumer was too slow for."""
+
+    open = 0
+
+    async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
+        words, last = self.words(request), time.monotonic()
+        self.open += 1
+        for place, word in enumerate(words):
+            await asyncio.sleep(0.005)
+            late, last = time.monotonic() - last > 0.045 and self.open == 1, time.monotonic()
+            run.delta("" if late else " " * (place > 0) + word, index)
+        self.open -= 1
+        made = Completion(text=" ".join(words), tokens=len(words))
+        return made.model_copy(update={"finish": "length"}) if request.max_tokens <= len(words) else made
+
+
+class RemembersTheCancelled(Good):
+    left = ""
+
+    @hookimpl
+    async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:
+        try:
+            return await super().k2_decode(run, request)
+        except asyncio.CancelledError:
+            self.left = "zero "
+            raise
+
+    async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
+        run.delta("", index)
+        await asyncio.sleep(0.05)
+        return await super().choice(run, request, index)
+
+    def whole(self, request: DecodeRequest) -> str:
+        return self.left + super().whole(request)
+
+
+class SilentAboutLength(Good):
+    def words(self, request: DecodeRequest) -> list[str]:
+        if sum(len(message.content) for message in request.messages) > 100_000:
+            raise RuntimeError("it failed")
+        return super().words(request)

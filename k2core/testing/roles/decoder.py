@@ -25,7 +25,7 @@ class Served:
     usage: Usage
 
 
-def _decode(subject: Subject, **changes: Any) -> Served:
+def decoded(subject: Subject, **changes: Any) -> Served:
     """Made once for each set of changes, as a real model takes its time."""
 
     async def main() -> Served:
@@ -47,7 +47,7 @@ def _decode(subject: Subject, **changes: Any) -> Served:
 def works_as_decoder(subject: Subject) -> Faults:
     """It returns exactly `n` completions, for n = 1 and n = 3."""
     for n in (1, 3):
-        served = _decode(subject, n=n)
+        served = decoded(subject, n=n)
         if not all(isinstance(c, Completion) for c in served.completions) or len(served.completions) != n:
             yield f"asked for {n} completions it returns {served.completions!r:.120}"
 
@@ -56,7 +56,7 @@ def works_as_decoder(subject: Subject) -> Faults:
 def deltas_make_the_text(subject: Subject) -> Faults:
     """What it tells `run.delta` for a choice concatenates to that choice's text and reasoning."""
     for n in (1, 3):
-        served = _decode(subject, n=n)
+        served = decoded(subject, n=n)
         told: dict[tuple[int, bool], str] = defaultdict(str)
         for delta in served.deltas:
             told[delta.index, delta.reasoning] += delta.text
@@ -73,7 +73,7 @@ def deltas_make_the_text(subject: Subject) -> Faults:
 def tokens_are_counted(subject: Subject) -> Faults:
     """The ledger's tokens are those of the completions, over all choices."""
     for n in (1, 3):
-        served = _decode(subject, n=n)
+        served = decoded(subject, n=n)
         counted = sum(c.tokens for c in served.completions)
         if served.usage.completion_tokens != counted:
             yield (
@@ -87,11 +87,11 @@ def tokens_are_counted(subject: Subject) -> Faults:
 @check("decoder")
 def max_tokens_is_kept(subject: Subject) -> Faults:
     """No completion is longer than `max_tokens`, and one that was cut says so."""
-    served = _decode(subject, max_tokens=3, n=3)
+    served = decoded(subject, max_tokens=3, n=3)
     for completion in served.completions:
         if completion.tokens > 3:
             yield f"with max_tokens=3 a completion has {completion.tokens} tokens: {completion.text!r:.80}"
-    whole = _decode(subject, n=3)
+    whole = decoded(subject, n=3)
     for short, long in zip(served.completions, whole.completions, strict=True):
         if len(short.text) < len(long.text) and long.text.startswith(short.text) and short.finish != "length":
             yield f"{short.text!r:.60} was cut at max_tokens=3 and says finish={short.finish!r}; say 'length'"
@@ -101,11 +101,11 @@ def max_tokens_is_kept(subject: Subject) -> Faults:
 def stop_ends_the_text(subject: Subject) -> Faults:
     """The text ends before the first of the stop strings."""
     fixed = {"temperature": 0.0, "seed": 7}
-    words = _decode(subject, **fixed).completions[0].text.split()
+    words = decoded(subject, **fixed).completions[0].text.split()
     if len(words) < 3:
         raise Skipped("its text is too short to find a stop string in it")
     stop = words[len(words) // 2]
-    if stop in (text := _decode(subject, stop=(stop,), **fixed).completions[0].text):
+    if stop in (text := decoded(subject, stop=(stop,), **fixed).completions[0].text):
         yield f"with stop=({stop!r},) its text is {text!r:.80}"
 
 

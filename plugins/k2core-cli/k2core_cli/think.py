@@ -152,10 +152,16 @@ def as_json(result: Result, seed: int) -> dict[str, Any]:
 
 
 def _summary(result: Result, seed: int, trace: str | None) -> None:
-    from k2core_hooks import spent_text
+    from k2core_hooks import Speeds, spent_text
 
     _print(f"decision: {result.decision}")
     _print(f"spent: {spent_text(result.usage)}; {result.seconds:.1f} s")
+    speeds = Speeds()
+    for candidate in result.candidates:
+        if candidate.completion:
+            speeds.add(candidate.completion)
+    if speeds:
+        _print(f"speed: {speeds}")
     for warning in result.warnings:
         _print(f"warning: {warning}")
     _print(f"seed: {seed}" + (f"; trace: {trace}" if trace else ""))

@@ -12,12 +12,13 @@ from k2core.ports import Run
 from k2core.types import Completion, DecodeRequest
 
 from .config import LlamaCppConfig, LoraAdapter
+from .speculation import Speculation
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .stream import Stream
 
-__all__ = ["LlamaCpp", "LlamaCppConfig", "LoraAdapter"]
+__all__ = ["LlamaCpp", "LlamaCppConfig", "LoraAdapter", "Speculation"]
 
 
 class LlamaCpp(Plugin):
@@ -31,15 +32,20 @@ class LlamaCpp(Plugin):
 
     @hookimpl
     async def k2_start(self) -> None:
+        from k2core_models import resolve
+
         from . import engine
         from .threads import in_thread
 
         stop = threading.Event()
 
         def load() -> None:
-            path = engine.resolve(self.config.model, stop)
+            path, config = resolve(self.config.model, stop), self.config
+            if draft := config.speculation.draft_model:
+                found = config.speculation.model_copy(update={"draft_model": str(resolve(draft, stop))})
+                config = config.model_copy(update={"speculation": found})
             if not stop.is_set():
-                self._engine = engine.acquire(path, self.config)
+                self._engine = engine.acquire(path, config)
 
         await in_thread(load, stop)
 
@@ -71,6 +77,8 @@ class LlamaCpp(Plugin):
         finally:
             stream.settle()
         completions = stream.completions(loaded.name)
+        if request.logprobs and any(c.logprobs is None for c in completions):
+            run.warn(f"decoders.{request.decoder}", "llama.cpp tells no log-probabilities of guessed tokens, so there are none")
         _warn_if_full(run, request, completions, loaded.context)
         return completions
 

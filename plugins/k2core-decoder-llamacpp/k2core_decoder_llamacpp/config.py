@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from k2core.plugin import PluginConfig
 
+from .speculation import Speculation
+
 
 class LoraAdapter(BaseModel):
     """A LoRA adapter, as a GGUF file."""
@@ -39,6 +41,8 @@ class LlamaCppConfig(PluginConfig):
     """Sample from the k most likely tokens only; 0 leaves the choice to temperature and top_p of the request."""
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
     """Sample only tokens at least this likely, relative to the likeliest; 0 leaves it to the request."""
+    speculation: Speculation = Speculation()
+    """Guess tokens ahead and check them in one pass: faster where text repeats itself, and the same text."""
     reuse_prompts: bool = True
     """Skip the part of a prompt that a slot has just processed."""
     verbose: bool = False

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cores, gguf
+from k2core_models import KNOWN, gguf
+
+from . import cores, speculation
 from .config import LlamaCppConfig
-from .models import KNOWN, is_path, known
 from .think import opens
 from .threads import Slots
 
@@ -49,6 +50,7 @@ class Key:
     def of(cls, path: Path, config: LlamaCppConfig) -> Key:
         """Options that matter per request only do not keep engines apart."""
         paths = [path, *(Path(adapter.path).expanduser() for adapter in config.lora)]
+        paths += [Path(draft)] if (draft := config.speculation.draft_model) else []
         stats = [file.stat() for file in paths]
         shared = config.model_copy(update={"model": str(path), "think": "auto", "top_k": 0, "min_p": 0.0, "reuse_prompts": True})
         return cls(path, shared, tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in stats))
@@ -149,6 +151,7 @@ def parameters(config: LlamaCppConfig, threads: int, socket: str, verbosity: int
     params.cache_ram_mib = 0  # by default up to 8 GiB of processed prompts
     # both take as long as all the rest, and the interpreter stands still while a model loads
     params.warmup = params.fit_params = False
+    speculation.apply(config.speculation, threads, params)
     params.endpoint_metrics = True
     params.verbosity = 3 if config.verbose else verbosity
     params.hostnames, params.n_threads_http = [socket], 1
@@ -197,7 +200,10 @@ _lock = threading.Lock()
 
 
 def acquire(path: Path, config: LlamaCppConfig) -> Engine:
-    """A loaded engine; each one acquired must be released. Raises `ImportError`, `OSError`, `ValueError` or `RuntimeError`."""
+    """A loaded engine; each one acquired must be released. A draft model goes by its path.
+
+    Raises `ImportError`, `OSError`, `ValueError` or `RuntimeError`.
+    """
     header = _checked(path, config)
     key = Key.of(path, config)
     with _lock:
@@ -217,15 +223,6 @@ def release(engine: Engine) -> None:
     engine.close()
 
 
-def resolve(model: str, stop: threading.Event) -> Path:
-    """The file of a `model` option; fetches a known model if need be."""
-    from .fetch import fetch
-
-    if "\0" in model:
-        raise ValueError("the path of the model contains a NUL character")
-    return Path(model).expanduser().absolute() if is_path(model) else fetch(known(model), stop)
-
-
 def _checked(path: Path, config: LlamaCppConfig) -> gguf.Gguf:
     header = gguf.read(path)
     if header.is_adapter:
@@ -235,6 +232,8 @@ def _checked(path: Path, config: LlamaCppConfig) -> gguf.Gguf:
     for adapter in config.lora:
         if not gguf.read(Path(adapter.path).expanduser()).is_adapter:
             raise ValueError(f"{adapter.path} is no LoRA adapter")
+    if draft := config.speculation.draft_model:
+        speculation.check_draft(path, header, Path(draft))
     try:
         import xllamacpp  # noqa: F401 # whether it can be imported at all, before anything is built on it
     except ImportError as error:

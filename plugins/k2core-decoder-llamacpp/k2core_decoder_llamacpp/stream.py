@@ -18,6 +18,7 @@ from .request import too_long
 
 GATHER = 0.004
 """Seconds in which the chunks of one step, one for each choice, are gathered before the loop looks at them."""
+_CLOCKS = {"prompt": "prompt", "completion": "predicted"}
 _FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "tool_calls": "tool", "content_filter": "filter"}
 
 
@@ -32,9 +33,19 @@ class _Choice:
     """Generated, by llama.cpp's own count."""
     told: int = 0
     """Of which deltas have told."""
+    drafted: int = 0
+    accepted: int = 0
+    timings: Mapping[str, Any] = field(default_factory=dict)
+    """llama.cpp's own clock, as last told."""
     finish: Finish = "stop"
     first: float | None = None
     last: float = 0.0
+
+    def clock(self, timings: Mapping[str, Any]) -> None:
+        """Take llama.cpp's times and its counts of guesses, which include those of all steps so far."""
+        self.timings = timings or self.timings
+        self.drafted = max(self.drafted, int(timings.get("draft_n", 0)))
+        self.accepted = max(self.accepted, int(timings.get("draft_n_accepted", 0)))
 
 
 class Stream:
@@ -77,6 +88,8 @@ class Stream:
         self.drain()
         if self._prompt is not None:
             self._run.meter(completion_tokens=sum(choice.tokens for choice in self._choices))
+            if drafted := sum(choice.drafted for choice in self._choices):
+                self._run.meter(drafted=drafted, accepted=sum(min(choice.accepted, choice.tokens) for choice in self._choices))
 
     def completions(self, model: str) -> list[Completion]:
         """The results. Raises what went wrong on the way."""
@@ -91,12 +104,15 @@ class Stream:
             tokens=choice.tokens,
             finish=choice.finish,
             stopped="" if choice.finish == "stop" and not self._request.stop else None,  # llama.cpp does not tell in a chat
-            logprobs=tuple(choice.logprobs) if self._request.logprobs else None,
+            logprobs=tuple(choice.logprobs) if self._request.logprobs and not choice.accepted else None,  # else with gaps
             model=model,
-            timing=Timing(
-                first_token=None if choice.first is None else choice.first - self._sent, total=max(0.0, choice.last - self._sent)
-            ),
+            timing=self._timing(choice),
         )
+
+    def _timing(self, choice: _Choice) -> Timing:
+        told = {key: float(choice.timings[f"{name}_ms"]) / 1000 for key, name in _CLOCKS.items() if f"{name}_ms" in choice.timings}
+        first = None if choice.first is None else choice.first - self._sent
+        return Timing(first_token=first, total=max(0.0, choice.last - self._sent), **told)
 
     def _take(self, at: float, first: int, chunk: Mapping[str, Any]) -> None:
         if error := chunk.get("error"):
@@ -111,13 +127,16 @@ class Stream:
             self._finishing = choice.index
             self._grow(choice, at, item, chunk.get("timings"))
         if usage := chunk.get("usage"):  # comes right after the finish of the choice it counts
-            self._choices[self._finishing].tokens = int(usage["completion_tokens"])
+            choice = self._choices[self._finishing]
+            choice.tokens = int(usage["completion_tokens"])
+            choice.clock(chunk.get("timings") or {})
 
     def _grow(self, choice: _Choice, at: float, item: Mapping[str, Any], timings: Mapping[str, Any] | None) -> None:
         delta = item["delta"]
         choice.last = at
         if timings:
             choice.tokens = max(choice.tokens, int(timings["predicted_n"]))
+            choice.clock(timings)
         pieces: list[Piece] = [(delta["reasoning_content"], True)] if delta.get("reasoning_content") else []
         if content := delta.get("content"):
             pieces += choice.splitter.feed(content)
@@ -138,7 +157,7 @@ class Stream:
 
 def _logprob(entry: Mapping[str, Any]) -> TokenLogprob:
     top = tuple((other["token"], float(other["logprob"])) for other in entry.get("top_logprobs", ()))
-    return TokenLogprob(token=entry["token"], logprob=float(entry["logprob"]), top=top)
+    return TokenLogprob(token=entry["token"], logprob=float(entry["logprob"]), top=top, id=entry.get("id"))
 
 
 def _failure(error: Mapping[str, Any]) -> Exception:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any, TypeVar
 
 import pytest
 from k2core_decoder_llamacpp import LlamaCppConfig, engine
-from k2core_decoder_llamacpp.fetch import fetch
-from k2core_decoder_llamacpp.models import KNOWN
+from k2core_models import resolve
+from k2core_models.testing import Tensor
+from k2core_models.testing import write_gguf as write_file
 
 from k2core import DecodeRequest, Event, Message, PipelineConfig, Plugin, Problem, Registry, Run, Runtime, hookimpl
 from k2core.plugin import PluginConfig
@@ -24,7 +24,7 @@ SMALL = {"context": 1024, "threads": 1}
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    return fetch(KNOWN["smollm2-135m-instruct"])
+    return resolve("smollm2-135m-instruct")
 
 
 @pytest.fixture(scope="session")
@@ -89,33 +89,11 @@ def request_for() -> Callable[..., DecodeRequest]:
     return ask
 
 
-def _string(text: str) -> bytes:
-    return struct.pack("<Q", len(text.encode())) + text.encode()
-
-
-def _value(value: Any) -> bytes:
-    if isinstance(value, str):
-        return struct.pack("<I", 8) + _string(value)
-    if isinstance(value, float):
-        return struct.pack("<If", 6, value)
-    if isinstance(value, int):
-        return struct.pack("<II", 4, value)
-    return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(_string, value))
-
-
 @pytest.fixture
 def write_gguf(tmp_path: Path) -> Callable[..., Path]:
     """A writer of little GGUF files: keys, and tensors of float32 as (name, shape, values)."""
 
-    def write(name: str, meta: dict[str, Any], tensors: Sequence[tuple[str, tuple[int, ...], bytes]] = ()) -> Path:
-        head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(meta))
-        head += b"".join(_string(key) + _value(value) for key, value in meta.items())
-        data = b""
-        for tensor, shape, values in tensors:
-            head += _string(tensor) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, len(data))
-            data += values + b"\0" * (-len(values) % 32)
-        path = tmp_path / name
-        path.write_bytes(head + b"\0" * (-len(head) % 32) + data)
-        return path
+    def write(name: str, meta: dict[str, Any], tensors: Sequence[Tensor] = ()) -> Path:
+        return write_file(tmp_path / name, meta, tensors)
 
     return write

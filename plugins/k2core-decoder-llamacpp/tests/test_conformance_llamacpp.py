@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from k2core_decoder_llamacpp import LlamaCpp, engine
-from k2core_decoder_llamacpp.command import Models
 
 from k2core.testing import assert_conforms
 
@@ -11,7 +10,3 @@ from k2core.testing import assert_conforms
 def test_the_decoder_conforms(shared: engine.Engine) -> None:
     options = {"context": shared.config.context, "threads": shared.config.threads}
     assert_conforms("decoder", LlamaCpp, options)
-
-
-def test_the_command_conforms() -> None:
-    assert_conforms("command", Models)

@@ -27,12 +27,16 @@ def body_of(request: DecodeRequest, config: OpenAIConfig) -> bytes:
         body["model"] = config.model
     if config.stream:
         body["stream_options"] = {"include_usage": True}
-    if request.stop:
-        body["stop"] = list(request.stop)
+    if stop := [text for text in request.stop if text]:  # servers refuse an empty one, or stop at once
+        body["stop"] = stop
     if request.seed is not None:
         body["seed"] = request.seed
     if request.logprobs:
         body["logprobs"], body["top_logprobs"] = True, request.logprobs
+    if config.token_ids:
+        body["return_token_ids"] = True
+    if config.prediction and request.prediction:
+        body["prediction"] = {"type": "content", "content": request.prediction}
     if request.json_schema is not None:
         body["response_format"] = _response_format(request.json_schema)
     body.update(config.extra)

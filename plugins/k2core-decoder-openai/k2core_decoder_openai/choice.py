@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2core.ports import Run
@@ -58,19 +59,21 @@ class Choice:
         part = choice.get("delta")
         content, reasoning, other = _content(choice.get("message") if part is None else part)
         logprobs = choice.get("logprobs")
-        tokens = self._take_logprobs(logprobs) if logprobs else 0
-        self._grow(content, reasoning, tokens or int(bool(content or reasoning or other)))
+        ids = choice.get("token_ids") or ()
+        tokens = self._take_logprobs(logprobs, ids) if logprobs else 0
+        self._grow(content, reasoning, len(ids) or tokens or int(bool(content or reasoning or other)))
         if choice.get("finish_reason"):
             self._end(choice["finish_reason"], choice)
 
     def whole(self, choice: Mapping[str, Any], tokens: int | None) -> None:
         """Take a choice that came in one piece, of so many tokens if that is known."""
         content, reasoning, _ = _content(choice.get("message"))
-        counted = self._take_logprobs(choice.get("logprobs") or {})
+        ids = choice.get("token_ids") or ()
+        counted = self._take_logprobs(choice.get("logprobs") or {}, ids)
         if self._closing in content and not content.lstrip().startswith(self._opening) and self._closing and not reasoning:
             self._split = ThinkSplitter("open", (self._opening, self._closing))
-        if tokens is None:
-            tokens = counted or -(-len(content + reasoning) // 4)
+        if ids or tokens is None:
+            tokens = len(ids) or counted or -(-len(content + reasoning) // 4)
         self._grow(content, reasoning, tokens)
         self._end(choice.get("finish_reason") or "stop", choice)
 
@@ -104,11 +107,12 @@ class Choice:
         if tokens:  # text that is held back until more is known
             self._run.delta("", self._index, tokens=tokens)
 
-    def _take_logprobs(self, logprobs: Mapping[str, Any]) -> int:
+    def _take_logprobs(self, logprobs: Mapping[str, Any], ids: Sequence[int]) -> int:
+        """Take the log-probabilities, with the tokens' numbers where there are as many."""
         tokens = logprobs.get("content") or ()
         if tokens:
             self._logprobs = self._logprobs or []
-            self._logprobs += map(_logprob, tokens)
+            self._logprobs += map(_logprob, tokens, ids if len(ids) == len(tokens) else itertools.repeat(None))
         return len(tokens)
 
     def completion(self, tokens: int, model: str, timing: Timing) -> Completion:
@@ -160,6 +164,6 @@ def _parts_of(content: list[Any]) -> tuple[str, str]:
     return text, reasoning
 
 
-def _logprob(token: Mapping[str, Any]) -> TokenLogprob:
+def _logprob(token: Mapping[str, Any], number: int | None) -> TokenLogprob:
     top = tuple((t["token"], float(t["logprob"])) for t in token.get("top_logprobs") or ())
-    return TokenLogprob(token=token["token"], logprob=float(token["logprob"]), top=top)
+    return TokenLogprob(token=token["token"], logprob=float(token["logprob"]), top=top, id=number)

@@ -41,6 +41,10 @@ class OpenAIConfig(PluginConfig):
     `continue_final_message`, `llamacpp` the turn alone, which llama.cpp's server goes on with; `none` refuses such requests."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Name under which the server takes the limit of new tokens; OpenAI's own reasoning models want `max_completion_tokens`."""
+    token_ids: bool = False
+    """Ask for the tokens' numbers (vLLM's `return_token_ids`): exact counts a choice, and `id` in log-probabilities."""
+    prediction: bool = False
+    """Send what a request predicts of its answer, as OpenAI's predicted outputs; other servers may refuse the field."""
     extra: Mapping[str, Any] = {}
     """Merged into the request body last: `reasoning_effort`, `chat_template_kwargs`, `top_k`, …"""
     omit: tuple[str, ...] = ()

@@ -80,6 +80,9 @@ class Reply:
         total = self._usage.completion(self.tokens)
         guessed = total is None and self.tokens > 0
         self._run.meter(prompt_tokens=self._usage.prompt, completion_tokens=total, estimated=guessed)
+        if self._usage.speculation is not None:
+            drafted, accepted = self._usage.speculation
+            self._run.meter(drafted=drafted, accepted=accepted)
 
     def completions(self, stray: bytes = b"") -> Sequence[Completion]:
         """All choices by index. Raises `TransientError` on a truncated answer and `ValueError` on one with too few choices."""
@@ -112,6 +115,8 @@ class Usage:
     def __init__(self, n: int) -> None:
         self._n = n
         self.prompt: int | None = None
+        self.speculation: tuple[int, int] | None = None
+        """Tokens of the prediction that were tried, and that were taken."""
         self._total: int | None = None
         self._at = 0
         self._reports = 0
@@ -122,6 +127,10 @@ class Usage:
         llama.cpp ends an answer of n choices with n reports, each of one choice; all others count all choices in one.
         """
         prompt, total = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        details = usage.get("completion_tokens_details") or {}
+        accepted, rejected = details.get("accepted_prediction_tokens"), details.get("rejected_prediction_tokens")
+        if isinstance(accepted, int) and isinstance(rejected, int):
+            self.speculation = accepted + rejected, accepted
         if isinstance(prompt, int):
             self.prompt = max(prompt, self.prompt or 0)
         if isinstance(total, int):

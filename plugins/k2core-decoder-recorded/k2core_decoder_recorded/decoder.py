@@ -66,6 +66,8 @@ class Recorded(Plugin):
                 "recorded completions are whole, so an unfinished turn cannot be continued; step-level search (beam, particle) "
                 "needs a decoder with a model"
             )
+        if request.json_schema is not None:
+            raise ValueError("recorded completions are what they are, and cannot be made to fit a JSON schema")
         places = self._places(run, request)
         chosen = self._chosen(run, places)
         async with asyncio.TaskGroup() as group:

@@ -276,3 +276,8 @@ def test_every_real_file_loads() -> None:
 def test_an_unfinished_turn_cannot_be_continued(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="recorded completions are whole"):
         decode(pipeline(write(tmp_path / "solutions.jsonl", ROWS)), asked(continue_last=True))
+
+
+def test_a_schema_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="JSON schema"):
+        decode(pipeline(write(tmp_path / "solutions.jsonl", ROWS)), asked(json_schema={"type": "object"}))

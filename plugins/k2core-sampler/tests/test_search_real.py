@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from k2core_decoder_llamacpp.fetch import fetch
-from k2core_decoder_llamacpp.models import KNOWN
+from k2core_models import KNOWN
+from k2core_models.fetch import fetch
 
 from k2core import PipelineConfig, Problem, Registry, Result, Runtime
 from k2core.testing import FakeVerifier

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from k2core_decoder_llamacpp.models import KNOWN, cache_folders, is_path, known
-from k2core_decoder_llamacpp.progress import Progress
+from k2core_models.models import KNOWN, cache_folders, is_path, known
+from k2core_models.progress import Progress
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:

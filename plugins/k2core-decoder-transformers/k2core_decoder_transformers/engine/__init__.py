@@ -1,0 +1,1 @@
+"""Continuous batching: one thread a loaded model, which requests join and leave between steps."""

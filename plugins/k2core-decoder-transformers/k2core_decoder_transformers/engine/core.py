@@ -1,0 +1,276 @@
+"""One loaded model and its thread: it lets requests in, steps all of them together, and lets them go."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..model import forward_for
+from ..model.batch import Batch, Rows
+from ..model.cache import Cache, rounded
+from ..speculation.records import Step
+from .job import Choice, Job, agreed, draw
+from .request import prepare
+from .slots import Slots
+
+if TYPE_CHECKING:
+    from ..config import TransformersConfig
+    from ..sampling.constraint import Grammar
+    from ..speculation.speculation import Speculation
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Decodes for any number of requests at once. `submit`, `cancel` and `close` are for any thread, the rest for its own."""
+
+    def __init__(self, config: TransformersConfig, loaded: Any, speculation: Speculation | None) -> None:
+        from ..sampling.vocabulary import Vocabulary
+
+        self.config, self.loaded, self.speculation = config, loaded, speculation
+        self.vocabulary = Vocabulary(loaded.tokenizer)
+        self.forward = forward_for(loaded.model, config.fused)
+        weight = next(loaded.model.parameters())
+        self.vocab = int(loaded.model.get_output_embeddings().weight.shape[0])
+        self.context = min(config.context, loaded.context)
+        self.cache = Cache(weight.device, weight.dtype)
+        budget = max(rounded(self.context), config.cache_mb * 2**20 // max(1, self.forward.token_bytes))
+        self.slots = Slots(self.cache, config.parallel, budget)
+        self.failing: Callable[[], None] | None = None
+        """Called before each pass: the door for tests that make one fail."""
+        self._numbers = itertools.count()
+        self._made_grammar: Grammar | None = None
+        self._wake, self._closed = threading.Condition(), False
+        self._inbox: deque[Job] = deque()
+        self._waiting: deque[Job] = deque()
+        self._running: list[Job] = []
+        self._thread = threading.Thread(target=self._work, name="k2core-transformers", daemon=True)
+        self._thread.start()
+
+    # from any thread
+
+    def submit(self, job: Job) -> None:
+        with self._wake:
+            if self._closed:
+                raise RuntimeError("the model has been unloaded")
+            self._inbox.append(job)
+            self._wake.notify()
+
+    def cancel(self, job: Job) -> None:
+        """End the job before the next step; its `ended` is called when its memory is free."""
+        with self._wake:
+            job.cancelled = True
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Fail what is left, end the thread, free the model."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def next_id(self) -> int:
+        return next(self._numbers)
+
+    def grammar(self) -> Grammar:
+        from ..sampling.constraint import Grammar
+
+        if self._made_grammar is None:
+            self._made_grammar = Grammar(self.loaded.tokenizer, self.vocab, self.loaded.eos)
+        return self._made_grammar
+
+    # the thread
+
+    @torch.inference_mode()  # also when slots are freed: what was made within it must not be changed outside
+    def _work(self) -> None:
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
+        while True:
+            with self._wake:
+                while not (self._inbox or self._waiting or self._running or self._closed):
+                    self._wake.wait()
+                closed, new = self._closed, list(self._inbox)
+                self._inbox.clear()
+            for job in new:
+                self._receive(job)
+            if closed:
+                for job in [*self._waiting, *self._running]:
+                    self._end(job, RuntimeError("the model is being unloaded"))
+                return
+            self._turn()
+
+    def _receive(self, job: Job) -> None:
+        try:
+            if not job.cancelled:
+                prepare(job, self)
+            self._waiting.append(job)
+        except Exception as error:
+            job.ended(error)
+
+    def _turn(self) -> None:
+        for job in [*self._waiting, *self._running]:
+            if job.cancelled:
+                self._end(job, None)
+        try:
+            self._admit()
+            if self._running:
+                self._step()
+        except Exception as error:  # out of memory, say: the requests of this step fail, the engine goes on
+            log.warning("a step failed: %s", repr(error))  # not the error itself: a log that is kept would keep its frames
+            for job in list(self._running):
+                self._end(job, error)
+            if self.cache.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _admit(self) -> None:
+        """Further choices of requests at work first, then new requests, first come, first served."""
+        for job in self._running:
+            while job.waiting and job.logits is not None and self.slots.fits(job):
+                self._join(job)
+        while self._waiting and self.slots.fits(self._waiting[0]):
+            job = self._waiting.popleft()
+            job.admitted = time.monotonic()
+            self._running.append(job)
+            self.slots.enter(job)
+
+    def _join(self, job: Job, place: Job | Choice | None = None) -> None:
+        """Give the next choice a slot with the prompt in it: the place of another holder, or a copy."""
+        choice = job.waiting.popleft()
+        if place is not None:
+            self.slots.replace(place, choice)
+        else:
+            source = next(other.slot for other in job.choices if other.slot is not None)
+            self.slots.enter(choice)
+            assert choice.slot is not None
+            self.cache.fit(len(self.slots.owners), max(len(job.prompt), self._longest()))
+            self.cache.copy(source, choice.slot, len(job.prompt))
+        if self.speculation is not None:
+            self.speculation.open(choice)
+
+    def _longest(self) -> int:
+        return max((owner.length for owner in self.slots.owners), default=0)
+
+    def _step(self) -> None:
+        asked = self._drafts()
+        prompts = self._chunks()
+        rows = [Rows(c.slot or 0, c.length, [c.ids[-1], *draft], len(draft) + 1) for c, draft in asked]
+        for job, count in prompts:
+            whole = job.filled + count == len(job.prompt)
+            rows.append(Rows(job.slot or 0, job.filled, job.prompt[job.filled : job.filled + count], int(whole)))
+        began = time.perf_counter()
+        if rows:
+            if self.failing is not None:
+                self.failing()
+            self.cache.fit(len(self.slots.owners), max(self._longest(), *(row.start + len(row.ids) for row in rows), 0))
+            batch = Batch(rows, self.cache)
+            logits = self.forward(batch)
+            parts = [logits[at : at + row.wanted] for row, at in zip(rows, batch.first_logit, strict=True)]
+        else:
+            parts = []
+        self._prompts_done(prompts, parts[len(asked) :])
+        self._finish(asked, parts[: len(asked)], began, sum(count for _, count in prompts))
+
+    def _drafts(self) -> list[tuple[Choice, list[int]]]:
+        """The choices that decode, each with its draft."""
+        choices = [owner for owner in self.slots.owners if isinstance(owner, Choice) and owner.ids]
+        if self.speculation is None or not choices:
+            return [(choice, []) for choice in choices]
+        return [(c, self._cut(c, draft)) for c, draft in zip(choices, self.speculation.plan(choices), strict=True)]
+
+    def _cut(self, choice: Choice, draft: list[int]) -> list[int]:
+        draft = list(draft)[: choice.room - 1]
+        return choice.constraint.fit(draft) if draft and choice.constraint is not None else draft
+
+    def _chunks(self) -> list[tuple[Job, int]]:
+        """Which prompts are processed in this step, and how many tokens of each."""
+        left, found = self.config.chunk, []
+        for job in self._running:
+            if job.slot is None or left <= 0:
+                continue
+            if job.filled == 0:
+                self.cache.fit(len(self.slots.owners), max(len(job.prompt), self._longest()))
+                if not self.slots.reuse(job):
+                    continue
+            count = min(left, len(job.prompt) - job.filled)
+            left -= count
+            found.append((job, count))
+        return found
+
+    def _prompts_done(self, prompts: list[tuple[Job, int]], parts: list[torch.Tensor]) -> None:
+        for (job, count), logits in zip(prompts, parts, strict=True):
+            job.filled += count
+            if len(logits):
+                job.logits = logits.clone()
+                self._join(job, job)
+                while job.waiting and self.slots.fits(job):
+                    self._join(job)
+
+    def _finish(self, asked: list[tuple[Choice, list[int]]], parts: list[torch.Tensor], began: float, prefill: int) -> None:
+        """Draw, keep what agrees, and let go who has finished."""
+        for choice in [owner for owner in self.slots.owners if isinstance(owner, Choice) and not owner.ids]:
+            assert choice.job.logits is not None
+            asked, parts = [*asked, (choice, [])], [*parts, choice.job.logits]
+        if not asked:
+            return
+        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        drawn = draw(asked, logits)
+        steps: list[Step] = []
+        for (choice, draft), tokens, raw in zip(asked, drawn, parts, strict=True):
+            try:
+                steps.append(self._keep(choice, draft, tokens, raw))
+            except Exception as error:
+                self._end(choice.job, error)
+        if self.speculation is not None:
+            first = sum(1 for choice, _ in asked if choice.job.logits is not None and len(choice.ids) == 1)
+            self.speculation.done(steps, sum(len(d) + 1 for _, d in asked) - first, time.perf_counter() - began, prefill)
+        for choice, _ in asked:
+            if choice.finish is not None and choice.slot is not None:
+                self._release(choice)
+
+    def _keep(self, choice: Choice, draft: list[int], tokens: list[int], raw: torch.Tensor) -> Step:
+        right = agreed(draft, tokens)
+        job, before = choice.job, len(choice.ids)
+        taken = choice.take(tokens[: right + 1], self.loaded.eos)
+        if job.request.logprobs:
+            from ..sampling.logprobs import logprobs_of
+
+            choice.logprobs += logprobs_of(raw[:taken], tokens[:taken], job.request.logprobs, self.vocabulary)
+        job.drafted, job.accepted = job.drafted + len(draft), job.accepted + min(right, taken)
+        return Step(choice, len(draft), min(right, taken), choice.ids[before:])
+
+    def _release(self, choice: Choice) -> None:
+        """The choice is complete: the next of its request takes its place, or it is free."""
+        if self.speculation is not None:
+            self.speculation.close(choice)
+        job = choice.job
+        if job.waiting:
+            self._join(job, choice)
+        else:
+            self.slots.leave(choice)
+        if job.done:
+            self._end(job, None)
+
+    def _end(self, job: Job, error: Exception | None) -> None:
+        """Take the job out, free what it holds, and tell it, once."""
+        if job in self._running:
+            self._running.remove(job)
+        elif job in self._waiting:
+            self._waiting.remove(job)
+        else:
+            return
+        self.slots.leave(job)
+        for choice in job.choices:
+            if choice.slot is not None:
+                if self.speculation is not None:
+                    self.speculation.close(choice)
+                self.slots.leave(choice)
+        job.waiting.clear()
+        job.logits = None
+        job.ended(error)

@@ -1,0 +1,62 @@
+"""Engines shared between the decoders of this process that ask for the same model with the same options."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import TransformersConfig
+from .core import Engine
+
+if TYPE_CHECKING:
+    from ..loading.loaded import Loaded
+    from ..speculation.speculation import Speculation
+
+_engines: dict[str, tuple[Engine, int]] = {}
+_lock = threading.Lock()
+
+
+def _key(config: TransformersConfig) -> str:
+    """Options that matter per request only do not keep engines apart; a model that was saved anew does."""
+    shared = config.model_copy(update={"think": "auto", "top_k": 0, "min_p": 0.0})
+    paths = [Path(name).expanduser() for name in (config.model, *(adapter.path for adapter in config.lora))]
+    files = [file for path in paths if path.exists() for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return shared.model_dump_json() + str([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+
+
+def acquire(config: TransformersConfig, stop: threading.Event) -> Engine | None:
+    """A loaded engine, which must be released; None when `stop` was set meanwhile. Blocks. Raises what loading raises."""
+    from ..loading import load
+
+    key = _key(config)
+    with _lock:
+        if stop.is_set():
+            return None
+        engine, users = _engines.get(key, (None, 0))
+        if engine is None:
+            loaded = load(config, stop)
+            if stop.is_set():
+                return None
+            engine = Engine(config, loaded, _speculation(config, loaded, stop))
+        _engines[key] = engine, users + 1
+        return engine
+
+
+def _speculation(config: TransformersConfig, loaded: Loaded, stop: threading.Event) -> Speculation | None:
+    if config.speculation.drafter == "none":
+        return None
+    from ..speculation.drafters import speculation_for
+
+    return speculation_for(config.speculation, loaded, stop)
+
+
+def release(engine: Engine) -> None:
+    """Give an engine back; the last one to do so frees it."""
+    with _lock:
+        key = next(key for key, (held, _) in _engines.items() if held is engine)
+        _, users = _engines.pop(key)
+        if users > 1:
+            _engines[key] = engine, users - 1
+            return
+    engine.close()

@@ -1,0 +1,78 @@
+"""Who holds which slot of the cache. Holders sit side by side, so the last one moves into the place of one that leaves."""
+
+from __future__ import annotations
+
+from ..model.cache import Cache, rounded
+from .job import Choice, Job, Owner
+
+SHARED = 16
+"""Tokens from which a common beginning of two prompts is copied instead of computed."""
+
+
+class Slots:
+    """At most `parallel` holders, that together can never need more than `budget` tokens of cache."""
+
+    def __init__(self, cache: Cache, parallel: int, budget: int) -> None:
+        self.cache, self.parallel, self.budget = cache, parallel, budget
+        self.owners: list[Owner] = []
+
+    def fits(self, job: Job) -> bool:
+        """Whether one more holder of this job's size can be let in, whatever all will need until their end."""
+        if not self.owners:
+            return True
+        longest = max(job.need, *(_job(owner).need for owner in self.owners))
+        return len(self.owners) < self.parallel and (len(self.owners) + 1) * rounded(longest) <= self.budget
+
+    def enter(self, owner: Owner) -> None:
+        owner.slot = len(self.owners)
+        self.owners.append(owner)
+
+    def replace(self, old: Owner, new: Owner) -> None:
+        """`new` takes over the slot and what is in it."""
+        assert old.slot is not None
+        self.owners[old.slot] = new
+        new.slot, old.slot = old.slot, None
+
+    def leave(self, owner: Owner) -> None:
+        slot, last = owner.slot, len(self.owners) - 1
+        if slot is None:
+            return
+        if slot != last:
+            mover = self.owners[slot] = self.owners[last]
+            self.cache.copy(last, slot, mover.length)
+            mover.slot = slot
+        self.owners.pop()
+        owner.slot = None
+        if not self.owners:
+            self.cache.fit(0, 0)
+
+    def reuse(self, job: Job) -> bool:
+        """Copy what another holder has of this prompt's beginning. False: wait, another is computing more of it."""
+        best, source, later = 0, None, False
+        for owner in self.owners:
+            other = _job(owner)
+            if owner is job or owner.slot is None or job.prompt[:SHARED] != other.prompt[:SHARED]:
+                continue
+            common = min(_common(job.prompt, other.prompt), len(job.prompt) - 1)
+            have = min(common, owner.length)
+            if isinstance(owner, Job) and common >= SHARED and have < common and other.id < job.id:
+                later = True
+            if have > best:
+                best, source = have, owner.slot
+        if later:
+            return False
+        if source is not None and job.slot is not None and best >= SHARED:
+            self.cache.copy(source, job.slot, best)
+            job.filled = best
+        return True
+
+
+def _job(owner: Owner) -> Job:
+    return owner.job if isinstance(owner, Choice) else owner
+
+
+def _common(one: list[int], other: list[int]) -> int:
+    most = min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    return next(i for i in range(most) if one[i] != other[i])

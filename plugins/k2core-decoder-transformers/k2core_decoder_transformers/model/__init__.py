@@ -1,0 +1,29 @@
+"""A forward pass over ragged rows of many sequences, with their keys and values in slots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .batch import Batch
+
+
+class Forward(Protocol):
+    """Logits for the rows of a batch that want them."""
+
+    token_bytes: int
+    """Bytes that one token takes in the cache."""
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+    def refresh(self) -> None:
+        """Take over weights that were changed in place."""
+
+
+def forward_for(model: Any, fused: bool = True) -> Forward:
+    """Our own pass for Llama-like models, transformers' modules otherwise. Raises `ValueError` where neither can do it."""
+    from .fused import Fused, fits
+    from .modules import Modules
+
+    return Fused(model) if fused and fits(model) else Modules(model)

@@ -1,0 +1,72 @@
+"""Keys and values of the sequences at work: a slot each, side by side, so that attention reads them without copying."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 128
+"""Tokens by which the slots grow."""
+
+
+def rounded(tokens: int) -> int:
+    """`tokens` in whole blocks."""
+    return -(-tokens // BLOCK) * BLOCK
+
+
+class Cache:
+    """A tensor a layer, [slots, capacity, width]: for each token its keys, then its values, over all key-value heads.
+
+    Tensors are made when a layer is first written, grow a layer at a time, and shrink when `fit` finds half of them idle.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self.slots = self.capacity = 0
+        self.layers: dict[int, Tensor] = {}
+
+    def fit(self, slots: int, tokens: int) -> None:
+        """Room for `slots` sequences of up to `tokens` tokens; what they hold stays. Without any, all memory is freed."""
+        if not slots:
+            self.layers.clear()
+            self.slots = self.capacity = 0
+            return
+        capacity = rounded(tokens)
+        if (
+            slots > self.slots
+            or 2 * slots + 4 <= self.slots
+            or capacity > self.capacity
+            or 2 * capacity + 2 * BLOCK <= self.capacity
+        ):
+            self._resize(slots, capacity)
+
+    def _resize(self, slots: int, capacity: int) -> None:
+        kept, length = min(slots, self.slots), min(capacity, self.capacity)
+        self.slots, self.capacity = slots, capacity
+        for layer, old in list(self.layers.items()):
+            new = old.new_zeros(slots, capacity, old.shape[2])
+            new[:kept, :length] = old[:kept, :length]
+            self.layers[layer] = new
+
+    def write(self, layer: int, index: Tensor, rows: Tensor) -> Tensor:
+        """Store `rows` [n, width] at `index` = slot * capacity + position; returns the layer's tensor."""
+        held = self.layers.get(layer)
+        if held is None:  # zeros, not empty: masked rows are still multiplied, and NaN times 0 is NaN
+            held = torch.zeros(self.slots, self.capacity, rows.shape[1], dtype=rows.dtype, device=self.device)
+            self.layers[layer] = held
+        held.view(-1, held.shape[2]).index_copy_(0, index, rows)
+        return held
+
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """The first `tokens` of one slot into another."""
+        for held in self.layers.values():
+            held[target, :tokens] = held[source, :tokens]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(held.nbytes for held in self.layers.values())
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one token, over the layers written so far."""
+        return sum(held.shape[2] * held.element_size() for held in self.layers.values())

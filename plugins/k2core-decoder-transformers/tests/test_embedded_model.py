@@ -1,0 +1,46 @@
+"""The real embedded model, where it can be fetched, at float32."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from k2core import DecodeRequest, Message, PipelineConfig, Problem, Runtime
+
+
+@pytest.fixture(scope="module")
+def _fetched() -> None:
+    from k2core_models import resolve
+
+    try:
+        resolve("smollm2-135m-instruct", None)
+    except Exception as error:
+        pytest.skip(f"the embedded model cannot be fetched: {error}")
+
+
+@pytest.mark.usefixtures("_fetched")
+def test_the_embedded_model_says_the_same_with_and_without_drafts() -> None:
+    request = DecodeRequest(
+        messages=(Message(role="user", content="Repeat three times: red green blue yellow."),),
+        n=3,
+        max_tokens=24,
+        seed=2,
+        temperature=0.4,
+    )
+
+    async def main(drafter: dict[str, Any], prediction: str = "") -> tuple[list[str], int]:
+        options = {"use": "transformers", "dtype": "float32", "threads": 1, "context": 512, "speculation": drafter}
+        config = PipelineConfig.from_dict({"sampler": {"use": "single"}, "verifiers": {}, "decoders": {"solver": options}})
+        async with Runtime(config) as runtime, runtime.open(Problem(prompt="any"), seed=1) as run:
+            texts = [completion.text for completion in await run.decode(request.model_copy(update={"prediction": prediction}))]
+            return texts, runtime.ledger.total.accepted
+
+    plain, _ = asyncio.run(main({"drafter": "none"}))
+    drafted, accepted = asyncio.run(main({"drafter": "prompt-lookup", "adaptive": False}, prediction=plain[0]))
+    assert drafted == plain
+    assert accepted > 0
+    assert "red" in plain[0].lower()

@@ -1,0 +1,22 @@
+"""Models that local decoders know by name: fetched on first use, and looked through before an engine sees them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from .models import KNOWN, KnownModel, cached, is_path, known
+
+__all__ = ["KNOWN", "KnownModel", "cached", "is_path", "known", "resolve"]
+
+
+def resolve(model: str, stop: threading.Event | None = None) -> Path:
+    """The file of a `model` option: a path as it is (not looked at), a known name's file, fetched if need be. Blocks.
+
+    Raises `ValueError` for an unknown name and what `fetch.fetch` raises, `fetch.Stopped` soon after `stop` has been set.
+    """
+    from .fetch import fetch
+
+    if "\0" in model:
+        raise ValueError("the path of the model contains a NUL character")
+    return Path(model).expanduser().absolute() if is_path(model) else fetch(known(model), stop)
