@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from k2core_models import KNOWN, cached
 
 from k2core import ConfigError, Registry
 
@@ -49,14 +51,7 @@ def locate(name: str) -> Path | None:
         return None
     if (path := Path(name).expanduser()).exists():
         return path
-    for module in ("k2core_models.models", "k2core_decoder_llamacpp.models"):
-        try:
-            models = import_module(module)
-            found: Path | None = models.cached(models.known(name))
-            return found
-        except (ImportError, AttributeError, ValueError):
-            continue
-    return None
+    return cached(KNOWN[name]) if name in KNOWN else None
 
 
 def hash_of(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from k2core_models import loading
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -109,14 +110,15 @@ class Target:
         file = Path(path).expanduser()
         where: Mapping[str, Any] = {"gguf_file": file.name} if file.suffix == ".gguf" else {}
         folder = str(file.parent) if where else str(file) if file.exists() else path
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers leaves it untyped
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
-        finally:
-            if bars:
-                logging.enable_progress_bar()  # type: ignore[no-untyped-call] # likewise
+        with loading:
+            bars = logging.is_progress_bar_enabled()
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers leaves it untyped
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+                model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
+            finally:
+                if bars:
+                    logging.enable_progress_bar()  # type: ignore[no-untyped-call] # likewise
         model.requires_grad_(False).train(False)
         return cls(model, tokenizer, path)
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import pytest
+from k2core_models import loading
 
 from k2core import Completion, DecodeRequest, Plugin, PluginConfig, Registry, Run, hookimpl
 from k2core.types import TokenLogprob
@@ -46,7 +47,8 @@ def _loaded(model: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(1)
-    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).train(False), AutoTokenizer.from_pretrained(model)
+    with loading:
+        return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).train(False), AutoTokenizer.from_pretrained(model)
 
 
 class TinyDecoder(Plugin):

@@ -25,11 +25,11 @@ def _fetched() -> None:
 @pytest.mark.usefixtures("_fetched")
 def test_the_embedded_model_says_the_same_with_and_without_drafts() -> None:
     request = DecodeRequest(
-        messages=(Message(role="user", content="Repeat three times: red green blue yellow."),),
+        messages=(Message(role="user", content="What is the capital of Germany?"),),
         n=3,
         max_tokens=24,
         seed=2,
-        temperature=0.4,
+        temperature=0.2,
     )
 
     async def main(drafter: dict[str, Any], prediction: str = "") -> tuple[list[str], int]:
@@ -43,4 +43,4 @@ def test_the_embedded_model_says_the_same_with_and_without_drafts() -> None:
     drafted, accepted = asyncio.run(main({"drafter": "prompt-lookup", "adaptive": False}, prediction=plain[0]))
     assert drafted == plain
     assert accepted > 0
-    assert "red" in plain[0].lower()
+    assert all("Berlin" in text for text in plain)

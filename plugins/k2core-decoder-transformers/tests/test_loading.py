@@ -96,6 +96,28 @@ def test_a_model_that_the_hub_does_not_give_says_what_to_do(monkeypatch):
         load(config("nobody/nothing"))
 
 
+def test_a_model_without_all_its_weights_is_refused(tmp_path, monkeypatch):
+    """As transformers leaves it where somebody else loads a model at the same time: tied weights are tied no more."""
+    from transformers import PreTrainedModel
+
+    tied = tiny.make(tmp_path, "qwen2")
+    monkeypatch.setattr(PreTrainedModel, "tie_weights", lambda *_, **__: None)
+    with pytest.raises(ValueError, match=r"at the same time: start that anew.*k2core_models\.loading"):
+        load(config(tied))
+
+
+def test_loading_waits_for_whoever_else_is_loading(folder):
+    from k2core_models import loading
+
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (load(config(folder)), done.set()))
+    with loading:
+        thread.start()
+        assert not done.wait(0.5)
+    assert done.wait(60)
+    thread.join()
+
+
 def test_prompts_follow_the_template(folder):
     chat = load(config(folder)).chat
     begin = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"

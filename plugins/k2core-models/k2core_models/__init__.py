@@ -7,7 +7,14 @@ from pathlib import Path
 
 from .models import KNOWN, KnownModel, cached, is_path, known
 
-__all__ = ["KNOWN", "KnownModel", "cached", "is_path", "known", "resolve"]
+__all__ = ["KNOWN", "KnownModel", "cached", "is_path", "known", "loading", "resolve"]
+
+loading = threading.Lock()
+"""Held while transformers loads a model, which it can do only once at a time in a process.
+
+`from_pretrained` replaces functions of transformers itself and puts back what it found. Two at once leave the replacements in
+place, and models that are loaded afterwards lack their tied weights.
+"""
 
 
 def resolve(model: str, stop: threading.Event | None = None) -> Path:

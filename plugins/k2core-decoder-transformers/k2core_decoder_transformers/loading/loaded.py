@@ -78,6 +78,7 @@ def load(config: TransformersConfig, stop: threading.Event | None = None) -> Loa
             _check(stop)
             model = merge(model, adapter.path, adapter.scale)
         _check(stop)
+        _check_weights(model, source.name)
         model = model.to(device).eval().requires_grad_(False)
         chat = Chat(tokenizer, config.chat_template)
         eos = ends(model, tokenizer, chat.template)
@@ -110,6 +111,15 @@ def _opened(source: Source, dtype: Any, stop: threading.Event) -> tuple[Any, Any
 def _check(stop: threading.Event) -> None:
     if stop.is_set():
         raise Stopped("loading was stopped")
+
+
+def _check_weights(model: Any, name: str) -> None:
+    """A model whose weights are not all there would fail at some later time, saying nothing of why."""
+    if any(weight.is_meta for weight in model.parameters()):
+        raise ValueError(
+            f"transformers did not give the model {name!r} all its weights. That happens where two were loaded in one process at "
+            "the same time: start that anew, and let whatever else loads models there hold `k2core_models.loading` meanwhile"
+        )
 
 
 def locate(model: str, revision: str, stop: threading.Event) -> Source:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import warnings
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-_lock = threading.Lock()
+from k2core_models import loading
 
 
 @contextlib.contextmanager
@@ -21,7 +20,7 @@ def quiet() -> Iterator[None]:
     logging: Any = import_module("transformers.utils.logging")
 
     bar = getattr(gguf, "tqdm", None)
-    with _lock, warnings.catch_warnings():
+    with loading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         verbosity, bars, hub_bars = logging.get_verbosity(), logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
         logging.set_verbosity(logging.CRITICAL)
