@@ -3,7 +3,8 @@
     python benchmarks/decode.py --engines ours,transformers,llamacpp
 
 Each engine lives in a process of its own and answers when it is its turn: the rounds are interleaved, and medians of the rounds
-are shown. Only ratios within one run mean something. The questions are made-up word problems, or --questions FILE (a line each).
+are shown. Only ratios within one run mean something. The prompts and the temperature are those of the embedded pipeline's sampler;
+the questions are made-up word problems, or those of --questions FILE (JSON lines with `problem`).
 --vllm PYTHON adds vLLM (k2core-decoder-vllm) with the interpreter of its environment. --speculation compares drafters instead, on
 text that repeats its prompt and on free text. --device cuda --bandwidth GB/s adds the share of the hardware's memory bandwidth
 that reading the weights takes.
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,6 @@ QUESTIONS = [
     "A ferry carries 35 cars a trip and makes 6 trips a day. How many cars does it carry in a week?",
     "Tickets cost 9 coins for adults and 5 for children. What do 3 adults and 4 children pay?",
 ]
-ASK = "\nThink step by step, and put the final answer into \\boxed{}."
 COPY = "Repeat this list word for word, ten times: " + ", ".join(f"item {i} costs {3 * i + 2} coins" for i in range(1, 13)) + "."
 FREE = "Write a story about a fox that crosses a frozen lake at night."
 SPECULATIONS: dict[str, dict[str, Any]] = {
@@ -38,11 +39,32 @@ SPECULATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def prompts(questions: Sequence[str]) -> list[dict[str, Any]]:
+    """What the sampler of the embedded pipeline asks a decoder for each question."""
+    from k2core_sampler.prompt import Example, solver_messages
+
+    from k2core import Problem
+    from k2core.config import read_tables
+
+    table = read_tables()["sampler"]
+    examples = [Example.model_validate(one) for one in table["examples"]]
+    chats = [solver_messages(Problem(prompt=question), examples=examples) for question in questions]
+    heat = {name: table[name] for name in ("temperature", "top_p")}
+    return [{"messages": [{"role": m.role, "content": m.content} for m in chat], **heat} for chat in chats]
+
+
+def plain(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], "temperature": 0.6, "top_p": 0.95}
+
+
 # one engine, in a process of its own
 
 
 async def serve(name: str, options: dict[str, Any]) -> None:
-    """Answer lines of JSON {text, n, tokens, seed} with {tokens, seconds, peak MiB, drafted, accepted}, until the input ends."""
+    """Answer lines of JSON, {messages, n, tokens, seed, temperature, top_p}, until the input ends.
+
+    An answer is {tokens, seconds, peak MiB, drafted, accepted}.
+    """
     ask = await (generate(options) if name == "transformers" else decoder(name, options))
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -64,10 +86,12 @@ async def decoder(use: str, options: dict[str, Any]) -> Any:
     async def ask(item: dict[str, Any]) -> dict[str, Any]:
         async with runtime.open(Problem(prompt="benchmark")) as run:
             request = DecodeRequest(
-                messages=(Message(role="user", content=item["text"]),),
+                messages=tuple(Message(**turn) for turn in item["messages"]),
                 n=item["n"],
                 max_tokens=item["tokens"],
                 seed=item["seed"],
+                temperature=item["temperature"],
+                top_p=item["top_p"],
             )
             made = await run.decode(request)
             usage = run.usage["solve"]
@@ -89,14 +113,19 @@ async def generate(options: dict[str, Any]) -> Any:
     device = next(loaded.model.parameters()).device
 
     async def ask(item: dict[str, Any]) -> dict[str, Any]:
-        chat = [{"role": "user", "content": item["text"]}]
-        ids = loaded.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True).to(
-            device
-        )
+        ids = loaded.tokenizer.apply_chat_template(
+            item["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        ).to(device)
         torch.manual_seed(item["seed"])
         with torch.inference_mode():
             out = loaded.model.generate(
-                **ids, do_sample=True, temperature=1.0, top_k=0, num_return_sequences=item["n"], max_new_tokens=item["tokens"]
+                **ids,
+                do_sample=True,
+                temperature=item["temperature"],
+                top_p=item["top_p"],
+                top_k=0,
+                num_return_sequences=item["n"],
+                max_new_tokens=item["tokens"],
             )
         rows = out[:, ids["input_ids"].shape[1] :].tolist()
         return {"tokens": sum(_length(row, loaded.eos) for row in rows)}
@@ -140,16 +169,16 @@ class Server:
 
 
 def measure(
-    servers: list[Server], texts: list[str], ns: list[int], tokens: int, rounds: int
+    servers: list[Server], items: list[dict[str, Any]], ns: list[int], tokens: int, rounds: int
 ) -> dict[tuple[str, int], list[dict[str, Any]]]:
     """Interleaved: every engine answers the same question before the next is asked."""
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for server in servers:
-        server.ask(text=texts[0], n=1, tokens=4, seed=0)
+        server.ask(**items[0], n=1, tokens=4, seed=0)
     for turn in range(rounds):
         for n in ns:
             for server in servers if turn % 2 == 0 else servers[::-1]:
-                answer = server.ask(text=texts[turn % len(texts)], n=n, tokens=tokens, seed=turn)
+                answer = server.ask(**items[turn % len(items)], n=n, tokens=tokens, seed=turn)
                 found.setdefault((server.label, n), []).append(answer)
     return found
 
@@ -185,10 +214,10 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float, default=0.0, help="the hardware's memory bandwidth, GB/s")
     parser.add_argument("--weights", type=float, default=0.269, help="bytes of the weights that a step reads, GB")
     parser.add_argument("--ns", default="1,3,8,16")
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--questions", help="a file with a question a line")
+    parser.add_argument("--questions", help="a file of JSON lines with `problem`")
     parser.add_argument("--vllm", metavar="PYTHON")
     parser.add_argument("--vllm-model", default="", help="a folder with the same weights")
     parser.add_argument("--speculation", action="store_true")
@@ -211,17 +240,17 @@ def bench(given: argparse.Namespace) -> None:
                 servers.append(Server(name, "ours", {**torch_options, "speculation": options}))
             for title, text in (("copy-heavy", COPY), ("free", FREE)):
                 print(title)
-                table(measure(servers, [text], ns, given.tokens, given.rounds), ns, "none", given.weights, given.bandwidth)
+                table(measure(servers, [plain(text)], ns, given.tokens, given.rounds), ns, "none", given.weights, given.bandwidth)
             return
         for name in given.engines.split(","):
             options = {"model": given.model, "context": 1024, "parallel": max(ns)} if name == "llamacpp" else torch_options
             servers.append(Server(name, name, {**options, "speculation": SPECULATIONS["none"]} if name == "ours" else options))
         if given.vllm:
             servers.append(Server("vllm", "vllm", {"model": given.vllm_model or given.model, "context": 1024}, given.vllm))
-        lines = Path(given.questions).read_text().splitlines() if given.questions else QUESTIONS
-        texts = [line.strip() + ASK for line in lines if line.strip()]
+        lines = Path(given.questions).read_text().splitlines()[: given.rounds] if given.questions else []
+        items = prompts([json.loads(line)["problem"] for line in lines] or QUESTIONS)
         base = "transformers" if "transformers" in given.engines else servers[0].label
-        table(measure(servers, texts, ns, given.tokens, given.rounds), ns, base, given.weights, given.bandwidth)
+        table(measure(servers, items, ns, given.tokens, given.rounds), ns, base, given.weights, given.bandwidth)
     finally:
         for server in servers:
             server.close()

@@ -46,8 +46,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     ends = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     for chunk in ({"choices": ends}, {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": len(words)}}):
         await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    book(served=1)  # before the client can know that all has come
     await response.write(b"data: [DONE]\n\n")
-    book(served=1)
     return response
 
 

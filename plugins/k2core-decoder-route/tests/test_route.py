@@ -89,7 +89,7 @@ def test_a_server_killed_in_mid_stream_is_not_mixed_into_the_answer(servers: lis
         runtime, events = recorded(pipeline(servers))
         async with runtime, runtime.open(PROBLEM, seed=1) as run:
             call = asyncio.ensure_future(run.decode(request(candidates=("c0",))))
-            await until(lambda: any(getattr(e, "text", "") == " a0" for e in events))
+            await until(lambda: any(getattr(e, "text", "") == " a0" for e in events) and servers[0].books()["tokens"] == 2)
             servers[0].kill()
             completion = (await call)[0]
             assert (completion.text, completion.model) == ("Hello b0 b1 b2 b3 b4 b5 b6", "b")

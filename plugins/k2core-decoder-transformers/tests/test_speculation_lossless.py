@@ -15,8 +15,9 @@ from k2core_decoder_transformers.config import TransformersConfig
 from k2core_decoder_transformers.engine.core import Engine
 from k2core_decoder_transformers.engine.job import Job
 from k2core_decoder_transformers.loading import load
-from k2core_decoder_transformers.sampling.noise import Noise, draw
-from k2core_decoder_transformers.sampling.warp import Warp, warped
+from k2core_decoder_transformers.sampling.drawing import draw_together
+from k2core_decoder_transformers.sampling.noise import Noise
+from k2core_decoder_transformers.sampling.warp import Warp
 from k2core_decoder_transformers.speculation import Draft, Speculation, SpeculationConfig, View
 from k2core_decoder_transformers.speculation.draft_model import DraftModel, check_vocabulary
 from k2core_decoder_transformers.speculation.drafters import maker, speculation_for
@@ -86,13 +87,11 @@ def decode(target: Any, speculation: Speculation | None, asked: Sequence[DecodeR
 def reference(target: Any, asked: DecodeRequest) -> list[list[int]]:
     """Transformers' own forward over the whole text for every token; the definition of what must come out."""
     prompt, texts = target.prompt_ids(asked), []
-    vocab = int(target.model.get_output_embeddings().weight.shape[0])
     for index in range(asked.n):
-        noise, ids = Noise((asked.seed or 0) + index, vocab), []
+        noise, ids = Noise((asked.seed or 0) + index), []
         while len(ids) < asked.max_tokens and not (ids and ids[-1] in target.eos):
             logits = target.model(torch.tensor([[*prompt, *ids]]), use_cache=False).logits[0, -1:].float()
-            scores = warped(logits, [Warp(asked.temperature, asked.top_p)])
-            ids.append(int(draw(scores, noise.row(len(ids))[None])) if asked.temperature else int(logits.argmax()))
+            ids += draw_together(logits, [Warp(asked.temperature, asked.top_p)], [noise.key(len(ids))])
         texts.append(ids)
     return texts
 

@@ -116,7 +116,6 @@ class Choice:
             if self._ends(token, eos):
                 text += self.writer.end()
                 break
-        self.noise.forget(len(self.ids))
         taken = len(self.ids) - before
         self.job.tell(self.index, text, taken)
         return taken
@@ -140,24 +139,11 @@ def draw(asked: Sequence[tuple[Choice, list[int]]], logits: Tensor) -> list[list
 
     A token depends on its row of logits, its choice's seed and its position only, whoever else is in the batch.
     """
-    import torch
+    from ..sampling.drawing import draw as race
 
-    from ..sampling.noise import draw as race
-    from ..sampling.warp import warped
-
-    logits = _constrained(asked, logits)
-    warps = [choice.warp for choice, draft in asked for _ in range(len(draft) + 1)]
-    if all(warp.temperature == 0 for warp in warps):
-        drawn: list[int] = logits.argmax(-1).tolist()
-    else:
-        calm = torch.ones(logits.shape[1])
-        rows = [
-            calm if choice.warp.temperature == 0 else choice.noise.row(len(choice.ids) + j)
-            for choice, draft in asked
-            for j in range(len(draft) + 1)
-        ]
-        drawn = race(warped(logits, warps), torch.stack(rows).to(logits.device)).tolist()
-    taken = iter(drawn)
+    rows = [(choice, len(choice.ids) + j) for choice, draft in asked for j in range(len(draft) + 1)]
+    warps, keys = [choice.warp for choice, _ in rows], [choice.noise.key(at) for choice, at in rows]
+    taken = iter(race(_constrained(asked, logits), warps, keys))
     return [[next(taken) for _ in range(len(draft) + 1)] for _, draft in asked]
 
 

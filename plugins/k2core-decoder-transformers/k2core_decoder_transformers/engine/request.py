@@ -55,6 +55,6 @@ def prepare(job: Job, engine: Engine) -> None:
     seed = secrets.randbits(62) if request.seed is None else request.seed
     for index in range(request.n):
         constraint = engine.grammar().constraint(request.json_schema) if request.json_schema is not None else None
-        noise, writer = Noise(seed + index, engine.vocab), Writer(engine.vocabulary, request.stop)
+        noise, writer = Noise(seed + index), Writer(engine.vocabulary, request.stop)
         job.choices.append(Choice(engine.next_id(), job, index, warp, noise, writer, constraint, prediction))
     job.waiting.extend(job.choices)

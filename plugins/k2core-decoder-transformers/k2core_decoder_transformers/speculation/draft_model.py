@@ -12,8 +12,7 @@ import torch
 from ..model import forward_for
 from ..model.batch import Batch, Rows
 from ..model.cache import Cache
-from ..sampling.noise import draw
-from ..sampling.warp import warped
+from ..sampling.drawing import draw
 from .config import SpeculationConfig
 from .records import Draft, View
 
@@ -43,8 +42,9 @@ class DraftModel:
 
     passes: ClassVar[bool] = True
 
-    def __init__(self, model: Any, context: int) -> None:
-        self._forward, self._context = forward_for(model), context
+    def __init__(self, model: Any, context: int, vocab: int) -> None:
+        """`vocab`: width of the target's scores; tokens beyond it are not drawn."""
+        self._forward, self._context, self._vocab = forward_for(model), context, vocab
         weight = next(model.parameters())
         self._cache = Cache(weight.device, weight.dtype)
         self._open: dict[int, View] = {}
@@ -62,7 +62,7 @@ class DraftModel:
         options = {"model": config.model, "device": str(weight.device), "dtype": dtype, "context": target.context}
         draft = load(TransformersConfig.model_validate(options), stop)
         check_vocabulary(target.tokenizer, draft.tokenizer, config.model)
-        return cls(draft.model, draft.context)
+        return cls(draft.model, draft.context, int(target.model.get_output_embeddings().weight.shape[0]))
 
     def open(self, view: View) -> None:
         self._open[view.id] = view
@@ -158,11 +158,9 @@ class DraftModel:
                 held.sure = _size(view)
         batch = Batch(rows, self._cache)
         logits = self._forward(batch)
-        scores = warped(logits[torch.tensor(batch.first_logit, device=logits.device)], [view.warp for view in views])
-        noise = torch.stack([view.noise.row(len(view.ids) + len(self._of[view.id].drafted)) for view in views]).to(scores.device)
-        width = min(scores.shape[1], noise.shape[1])
-        drawn: list[int] = draw(scores[:, :width], noise[:, :width]).tolist()
-        return drawn
+        last = logits[torch.tensor(batch.first_logit, device=logits.device), : self._vocab]
+        keys = [view.noise.key(len(view.ids) + len(self._of[view.id].drafted)) for view in views]
+        return draw(last, [view.warp for view in views], keys)
 
 
 def _size(view: View) -> int:

@@ -35,7 +35,7 @@ class View(Protocol):
     def warp(self) -> Warp: ...
     @property
     def noise(self) -> Noise:
-        """`noise.row(position)` is what the token at that position of the completion will be drawn with."""
+        """`noise.key(position)` is what the token at that position of the completion will be drawn with."""
         ...
 
     @property
