@@ -82,7 +82,8 @@ def _hashed(x: Ids, key: Key) -> Ids:
 
 def _shifted(x: Tensor, by: int) -> Tensor:
     """To the right, zeros coming in."""
-    return (x >> by) & (2 ** (32 - by) - 1)
+    shifted: Tensor = (x >> by) & (2 ** (32 - by) - 1)
+    return shifted
 
 
 @lru_cache(maxsize=4)
