@@ -231,7 +231,18 @@ def _compared(mine: Reading, other: Reading, words: Words, scored: bool, rng: np
         found.append(twosample.categorical(name, cells[0], cells[1], shuffle))
     lengths = [[(s.completion.finish, s.completion.tokens // 16) for s in r.samples if not s.greedy] for r in (mine, other)]
     found.append(twosample.categorical("lengths", lengths[0], lengths[1], shuffle))
+    found.append(_closed(mine, other, rng))
     return [f for f in found if f is not None]
+
+
+def _closed(mine: Reading, other: Reading, rng: np.random.Generator) -> Finding | None:
+    """Of the answers that are in the closed vocabulary: how often which."""
+    said = [[s.completion.text.strip() for s in r.samples if s.prompt == CLOSED and not s.greedy] for r in (mine, other)]
+    kept = [[text[:1] for text in side if text.startswith(CLOSED.closed)] for side in said]
+    if not all(kept):
+        return None
+    shuffle = twosample.Shuffle(*([CLOSED.name] * len(side) for side in kept), rng)
+    return twosample.categorical("closed vocabulary", kept[0], kept[1], shuffle)
 
 
 def _names(reading: Reading, places: Sequence[int]) -> list[str]:

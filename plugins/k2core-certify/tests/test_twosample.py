@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from k2core_certify import greedy, twosample
+from k2core_certify import greedy, judging, twosample
+from k2core_certify.asking import Sample
+from k2core_certify.judging import Reading
+from k2core_certify.prompts import CLOSED
 from k2core_certify.scoring import Scores
 from k2core_certify.tokens import Tokens
+
+from k2core import Completion
 
 STRATA = ["a"] * 30 + ["b"] * 30
 
@@ -81,3 +86,18 @@ def test_greedy_answers_may_part_at_a_tie_only() -> None:
     assert (tie.wrong, tie.excused) == (0, 1)
     assert wrong.wrong == 1
     assert (unknown.wrong, unknown.precision) == (0, 1)
+
+
+@pytest.mark.parametrize(("ones", "told"), [(40, False), (110, True)])
+def test_answers_out_of_a_closed_vocabulary_are_compared_without_a_target(ones: int, told: bool) -> None:
+    """Of 240 throws of a die about 40 are ones; others than digits, and a space before, make no difference."""
+
+    def reading(texts: list[str]) -> Reading:
+        return Reading([Sample(CLOSED, False, Completion(text=text, tokens=2, finish="stop"), 9, 16) for text in texts])
+
+    fair = [str(1 + i % 6) for i in range(240)]
+    mine = ["1"] * ones + [f" {2 + i % 5}." for i in range(240 - ones)] + ["Sure"] * 30
+    found = judging._closed(reading(mine), reading([*fair, "no"]), np.random.default_rng(1))
+    assert found is not None
+    assert (found.p <= 0.01) == told
+    assert judging._closed(reading(["Sure"]), reading(fair), np.random.default_rng(1)) is None

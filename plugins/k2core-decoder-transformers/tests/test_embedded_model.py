@@ -44,3 +44,24 @@ def test_the_embedded_model_says_the_same_with_and_without_drafts() -> None:
     assert drafted == plain
     assert accepted > 0
     assert all("Berlin" in text for text in plain)
+
+
+@pytest.mark.usefixtures("_fetched")
+def test_its_distribution_is_that_of_llama_cpp_but_for_arithmetic() -> None:
+    """The file's weights are converted; llama.cpp computes with them as they are, its activations in eight bits."""
+    pytest.importorskip("k2core_decoder_llamacpp")
+    message = Message(role="user", content="What is the capital of Germany?")
+    request = DecodeRequest(messages=(message,), max_tokens=8, temperature=0.0, logprobs=8)
+
+    async def main(**options: Any) -> list[dict[str, float]]:
+        tables = {"sampler": {"use": "single"}, "verifiers": {}, "decoders": {"solver": {"context": 512, **options}}}
+        async with Runtime(PipelineConfig.from_dict(tables)) as runtime, runtime.open(Problem(prompt="any"), seed=1) as run:
+            return [dict(token.top) for token in (await run.decode(request))[0].logprobs or ()]
+
+    ours = asyncio.run(main(use="transformers", dtype="float32", threads=1))
+    theirs = asyncio.run(main(use="llamacpp"))
+    assert min(len(ours), len(theirs)) > 5
+    for one, other in zip(ours, theirs, strict=False):
+        likely = [token for token in one if one[token] > -4]
+        assert likely
+        assert all(abs(one[token] - other[token]) < 0.5 for token in likely)

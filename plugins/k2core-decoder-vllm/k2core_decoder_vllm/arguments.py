@@ -33,8 +33,19 @@ def known() -> frozenset[str]:
     return frozenset(field.name for field in dataclasses.fields(AsyncEngineArgs))
 
 
-def arguments(config: VllmConfig, names: Collection[str]) -> dict[str, Any]:
-    """Keyword arguments for `AsyncEngineArgs`. Raises `ValueError` for a name that vLLM does not know, with names near it."""
+def on_cpu() -> bool:
+    """Whether this vLLM computes on the processor. Raises `ImportError` when vLLM is absent."""
+    from vllm.platforms import current_platform  # type: ignore[import-not-found] # as above
+
+    return bool(current_platform.is_cpu())
+
+
+def arguments(config: VllmConfig, names: Collection[str], cpu: bool) -> dict[str, Any]:
+    """Keyword arguments for `AsyncEngineArgs`. Raises `ValueError` for a name that vLLM does not know, with names near it.
+
+    Two of vLLM's defaults change, each unless `engine` sets it. On a processor prompts are not split over steps: vLLM 0.32 dies
+    of a seeded request whose prompt is. And JSON is written without blank space, of which small models find no end.
+    """
     if not config.model:
         raise ValueError("no model: set `model` of the decoder to a folder in Hugging Face's form, or to a name on the hub")
     for name in config.engine:
@@ -49,6 +60,10 @@ def arguments(config: VllmConfig, names: Collection[str]) -> dict[str, Any]:
         **(_lora(config.lora)),
         **({"speculative_config": dict(config.speculative)} if config.speculative else {}),
     }
+    if cpu and "enable_chunked_prefill" in names:
+        made["enable_chunked_prefill"] = False
+    if "structured_outputs_config" in names:
+        made["structured_outputs_config"] = {"backend": "xgrammar", "disable_any_whitespace": True}
     if config.speculative and "per_request_spec_decode_metrics" in names:
         made["per_request_spec_decode_metrics"] = "summary"
     return {name: value for name, value in {**made, **config.engine}.items() if value is not None}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from .arguments import ABSENT, arguments, known
+from .arguments import ABSENT, arguments, known, on_cpu
 from .config import VllmConfig
 from .owner import environment
 from .stream import Piecewise, copied
@@ -89,7 +89,7 @@ class Engine:
             from vllm.engine.arg_utils import AsyncEngineArgs  # type: ignore[import-not-found] # lives in an environment of its own
             from vllm.v1.engine.async_llm import AsyncLLM  # type: ignore[import-not-found] # as above
 
-            made = AsyncEngineArgs(**arguments(self.config, names))
+            made = AsyncEngineArgs(**arguments(self.config, names, on_cpu()))
             self._llm = AsyncLLM.from_engine_args(made, stat_loggers=[_logger(self.counts)])
         self.tokenizer = self._llm.get_tokenizer()
         self.context = self._llm.model_config.max_model_len

@@ -67,11 +67,22 @@ def test_engine_arguments_are_vllms_own() -> None:
     config = VllmConfig(
         model="m", context=128, tensor_parallel_size=2, engine={"enforce_eager": True}, speculative={"method": "ngram"}
     )
-    made = arguments(config, NAMES)
+    made = arguments(config, NAMES, cpu=False)
     assert (made["model"], made["max_model_len"], made["tensor_parallel_size"], made["enforce_eager"]) == ("m", 128, 2, True)
     assert made["speculative_config"] == {"method": "ngram"}
     assert made["per_request_spec_decode_metrics"] == "summary"
     assert "distributed_executor_backend" not in made
+
+
+def test_defaults_that_do_harm_are_others_unless_they_are_set() -> None:
+    names = (*NAMES, "enable_chunked_prefill", "structured_outputs_config")
+    made = arguments(VllmConfig(model="m"), names, cpu=True)
+    assert made["enable_chunked_prefill"] is False
+    assert made["structured_outputs_config"]["disable_any_whitespace"] is True
+    assert "enable_chunked_prefill" not in arguments(VllmConfig(model="m"), names, cpu=False)
+    own = {"enable_chunked_prefill": True, "structured_outputs_config": {"backend": "guidance"}}
+    made = arguments(VllmConfig(model="m", engine=own), names, cpu=True)
+    assert {name: made[name] for name in own} == own
 
 
 @pytest.mark.parametrize(
@@ -85,12 +96,12 @@ def test_engine_arguments_are_vllms_own() -> None:
 )
 def test_wrong_engine_arguments_are_named(engine: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said.replace(".", r"\.").replace("?", r"\?")):
-        arguments(VllmConfig(model="m", engine=engine), NAMES)
+        arguments(VllmConfig(model="m", engine=engine), NAMES, cpu=True)
 
 
 def test_no_model_is_an_error() -> None:
     with pytest.raises(ValueError, match="no model"):
-        arguments(VllmConfig(), NAMES)
+        arguments(VllmConfig(), NAMES, cpu=True)
 
 
 def test_an_unknown_adapter_is_an_error() -> None:

@@ -128,9 +128,12 @@ def test_cancellations_at_any_moment(stand: Any, ask: Any, shared: Any) -> None:
     assert stand().run(work)
 
 
-def test_sixty_four_calls_at_once(stand: Any, ask: Any) -> None:
+def test_sixty_four_seeded_calls_at_once(stand: Any, ask: Any) -> None:
+    """More tokens of prompts than vLLM takes in one step by default."""
+
     async def work(run: Run) -> Any:
-        return await asyncio.gather(*(run.decode(ask(f"What is {i} and {i}?", max_tokens=4)) for i in range(64)))
+        prompts = [f"What is {i} and {i}? " * 20 for i in range(64)]
+        return await asyncio.gather(*(run.decode(ask(text, max_tokens=4, seed=i)) for i, text in enumerate(prompts)))
 
     assert all(made[0].tokens <= 4 for made in stand().run(work))
 
