@@ -148,16 +148,18 @@ def test_the_models_parameters_are_views_of_the_fused_weights() -> None:
 def test_the_cache_keeps_what_it_holds_when_it_grows_and_gives_memory_back() -> None:
     cache = Cache(torch.device("cpu"), torch.float32)
     cache.fit(2, 10)
-    held = cache.write(0, torch.tensor([3, cache.capacity + 4]), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    assert held.shape == (2, BLOCK, 2)
+    at = cache.capacity
+    places = torch.tensor([3, at + 3, 2 * at + 4, 3 * at + 4])  # position 3 of slot 0 and 4 of slot 1, two parts each
+    held = cache.write(0, places, torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]]))
+    assert held.shape == (2, 2, BLOCK, 1)
     cache.fit(9, BLOCK + 1)
-    assert cache.layers[0].shape == (9, 2 * BLOCK, 2)
-    assert cache.layers[0][0, 3].tolist() == [1, 2]
+    assert cache.layers[0].shape == (9, 2, 2 * BLOCK, 1)
+    assert cache.layers[0][0, :, 3, 0].tolist() == [1, 2]
     cache.copy(1, 8, 5)
-    assert cache.layers[0][8, 4].tolist() == [3, 4]
+    assert cache.layers[0][8, :, 4, 0].tolist() == [3, 4]
     cache.fit(2, 10)
     assert cache.layers[0].shape[0] == 2
-    assert cache.layers[0][1, 4].tolist() == [3, 4]
+    assert cache.layers[0][1, :, 4, 0].tolist() == [3, 4]
     cache.fit(0, 0)
     assert cache.nbytes == 0
 

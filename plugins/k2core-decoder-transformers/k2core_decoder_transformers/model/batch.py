@@ -60,7 +60,7 @@ class Segment:
 
 
 class Batch:
-    """A pass over `rows`. Tensors: `ids`, `positions`, `index` (place in the cache), `wanted` (rows with logits), each [rows]."""
+    """A pass over `rows`. Tensors: `ids`, `positions`, `slots`, `wanted` (rows with logits), each [rows]."""
 
     def __init__(self, rows: Sequence[Rows], cache: Cache) -> None:
         device = cache.device
@@ -71,9 +71,8 @@ class Batch:
         places = [range(row.start, row.start + len(row.ids)) for row in self.rows]
         self.ids = torch.tensor(ids, device=device)
         self.positions = torch.tensor([place for span in places for place in span], device=device)
-        self.index = torch.tensor(
-            [row.slot * cache.capacity + p for row, span in zip(self.rows, places, strict=True) for p in span], device=device
-        )
+        self.slots = torch.tensor([row.slot for row in self.rows for _ in row.ids], device=device)
+        self._places: dict[int, Tensor] = {}
         counts = [(row.slot, row.start, len(row.ids)) for row in self.rows]
         self.segments = _segments(counts, device)
         self.wanted: Tensor | None = None
@@ -88,6 +87,14 @@ class Batch:
     @property
     def size(self) -> int:
         return len(self.ids)
+
+    def places(self, parts: int) -> Tensor:
+        """Where `Cache.write` puts the parts of each row: [rows * parts]."""
+        if parts not in self._places:
+            part = torch.arange(parts, device=self.slots.device)
+            found = (self.slots.unsqueeze(1) * parts + part) * self.cache.capacity + self.positions.unsqueeze(1)
+            self._places[parts] = found.flatten()
+        return self._places[parts]
 
 
 def _wanted(rows: Sequence[Rows]) -> list[int]:
@@ -152,10 +159,8 @@ def attend(
 def views(held: Tensor, keys: tuple[int, int, int], segment: Segment) -> tuple[Tensor, Tensor]:
     """Keys and values, [slots, heads, length, size], without copying."""
     heads, size, value = keys
-    part = held[segment.low : segment.high, : segment.length]
-    k = part[..., : heads * size].view(*part.shape[:2], heads, size).transpose(1, 2)
-    v = part[..., heads * size :].view(*part.shape[:2], heads, value).transpose(1, 2)
-    return k, v
+    part = held[segment.low : segment.high, :, : segment.length]
+    return part[:, :heads, :, :size], part[:, heads:, :, :value]
 
 
 def grouped(q: Tensor, heads: int, segment: Segment) -> Tensor:

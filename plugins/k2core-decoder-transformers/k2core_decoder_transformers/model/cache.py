@@ -15,7 +15,10 @@ def rounded(tokens: int) -> int:
 
 
 class Cache:
-    """A tensor a layer, [slots, capacity, width]: for each token its keys, then its values, over all key-value heads.
+    """A tensor a layer, [slots, parts, capacity, size]: parts are the keys of each key-value head, then the values of each.
+
+    The tokens of a part lie side by side, so that attention streams through them: with those of all heads together it took twice as
+    long. Where keys and values have different sizes, the smaller are filled up.
 
     Tensors are made when a layer is first written, grow a layer at a time, and shrink when `fit` finds half of them idle.
     """
@@ -44,23 +47,27 @@ class Cache:
         kept, length = min(slots, self.slots), min(capacity, self.capacity)
         self.slots, self.capacity = slots, capacity
         for layer, old in list(self.layers.items()):
-            new = old.new_zeros(slots, capacity, old.shape[2])
-            new[:kept, :length] = old[:kept, :length]
+            new = old.new_zeros(slots, old.shape[1], capacity, old.shape[3])
+            new[:kept, :, :length] = old[:kept, :, :length]
             self.layers[layer] = new
 
-    def write(self, layer: int, index: Tensor, rows: Tensor) -> Tensor:
-        """Store `rows` [n, width] at `index` = slot * capacity + position; returns the layer's tensor."""
+    def write(self, layer: int, places: Tensor, rows: Tensor) -> Tensor:
+        """Store `rows` [n, parts, size] at `places` [n * parts] = (slot * parts + part) * capacity + position.
+
+        Returns the layer's tensor.
+        """
+        parts, size = rows.shape[1:]
         held = self.layers.get(layer)
         if held is None:  # zeros, not empty: masked rows are still multiplied, and NaN times 0 is NaN
-            held = torch.zeros(self.slots, self.capacity, rows.shape[1], dtype=rows.dtype, device=self.device)
+            held = torch.zeros(self.slots, parts, self.capacity, size, dtype=rows.dtype, device=self.device)
             self.layers[layer] = held
-        held.view(-1, held.shape[2]).index_copy_(0, index, rows)
+        held.view(-1, size).index_copy_(0, places, rows.reshape(-1, size))
         return held
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """The first `tokens` of one slot into another."""
         for held in self.layers.values():
-            held[target, :tokens] = held[source, :tokens]
+            held[target, :, :tokens] = held[source, :, :tokens]
 
     @property
     def nbytes(self) -> int:
@@ -69,4 +76,4 @@ class Cache:
     @property
     def token_bytes(self) -> int:
         """Bytes of one token, over the layers written so far."""
-        return sum(held.shape[2] * held.element_size() for held in self.layers.values())
+        return sum(held.shape[1] * held.shape[3] * held.element_size() for held in self.layers.values())

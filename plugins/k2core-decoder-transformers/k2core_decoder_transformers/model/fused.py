@@ -149,7 +149,8 @@ class Fused:
             both[:, self.heads :] = self._rms(both[:, self.heads :], layer.k_norm)
         swapped = both.view(*both.shape[:-1], 2, -1).flip(-2).flatten(-2)
         both.mul_(cos).addcmul_(swapped, sin)
-        held = batch.cache.write(number, batch.index, qkv[: batch.size, self.heads * self.size :])
+        new = qkv[: batch.size, self.heads * self.size :].view(batch.size, 2 * self.kv_heads, self.size)
+        held = batch.cache.write(number, batch.places(2 * self.kv_heads), new)
         q, segments = both[: batch.size, : self.heads], batch.segments
         if batch.wanted is not None and number == len(self.layers) - 1:
             q, x, segments = q.index_select(0, batch.wanted), x.index_select(0, batch.wanted), batch.last_segments

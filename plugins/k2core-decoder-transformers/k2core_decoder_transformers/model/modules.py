@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .batch import Batch, Rows, Segment, attend, grouped, ungrouped, views
 from .cache import Cache
@@ -21,8 +22,9 @@ def _attention(
     """transformers' attention interface: [1, heads, rows, size] each; [1, rows, heads, size] back."""
     batch: Batch = _current.batch
     q, k, v = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))
-    rows = torch.cat((k.flatten(1), v.flatten(1)), dim=-1)
-    held = batch.cache.write(module.layer_idx, batch.index, rows)
+    size = max(k.shape[2], v.shape[2])
+    rows = torch.cat([part if part.shape[2] == size else pad(part, (0, size - part.shape[2])) for part in (k, v)], dim=1)
+    held = batch.cache.write(module.layer_idx, batch.places(rows.shape[1]), rows)
     shape = k.shape[1], k.shape[2], v.shape[2]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = options.get("sliding_window") or getattr(module, "sliding_window", None) or 0
