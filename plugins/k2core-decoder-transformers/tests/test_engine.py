@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -307,3 +309,26 @@ def test_hundreds_of_random_cancellations_and_faults_leave_nothing(stand: Callab
     assert total.started == total.served + total.cancelled + total.failed
     assert total.cancelled > 20
     assert total.failed > 0
+
+
+def test_a_program_that_stops_nothing_ends_well(folder: Path) -> None:
+    """A runtime that is left as it is, with a call at work: the interpreter ends without a word."""
+    program = f"""
+import asyncio
+from k2core import DecodeRequest, Message, PipelineConfig, Problem, Runtime
+
+async def main():
+    solver = {{"use": "transformers", "model": {str(folder)!r}, "dtype": "float32"}}
+    tables = {{"sampler": {{"use": "single"}}, "verifiers": {{}}, "decoders": {{"solver": solver}}}}
+    runtime = Runtime(PipelineConfig.from_dict(tables))
+    await runtime.start()
+    async with runtime.open(Problem(prompt="x")) as run:
+        request = DecodeRequest(messages=(Message(role="user", content="x"),), max_tokens=200)
+        print((await run.decode(request))[0].tokens > 0)
+        asyncio.ensure_future(run.decode(request))
+        await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

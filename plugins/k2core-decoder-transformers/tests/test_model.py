@@ -138,6 +138,17 @@ def test_weights_changed_in_place_are_taken_over() -> None:
     torch.testing.assert_close(forward(Batch([Rows(0, 0, ids, 8)], cache)), expected(model, ids), atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_norm_rounds_as_torchs_own(dtype: torch.dtype) -> None:
+    from k2core_decoder_transformers.model.fused import Norm
+
+    x = (torch.randn(40, 3, 64, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 6, 40)[:, None, None]).to(dtype)
+    module = torch.nn.RMSNorm(64, eps=1e-5).to(dtype)
+    torch.nn.init.normal_(module.weight, 1.0, 0.3)
+    expected = module(x).detach()
+    torch.testing.assert_close(Norm(module, 1e-5)(x), expected, atol=1e-6, rtol=1e-6 if dtype == torch.float32 else 2**-7)
+
+
 def test_the_models_parameters_are_views_of_the_fused_weights() -> None:
     model = build("LlamaConfig", SMALL)
     forward: Any = forward_for(model)

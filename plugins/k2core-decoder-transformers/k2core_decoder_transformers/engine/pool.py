@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,10 +52,22 @@ def _speculation(config: TransformersConfig, loaded: Loaded, stop: threading.Eve
     return speculation_for(config.speculation, loaded, stop)
 
 
+@atexit.register
+def close_all() -> None:
+    """At the interpreter's end: torch aborts the process where a thread still computes."""
+    with _lock:
+        engines = [engine for engine, _ in _engines.values()]
+        _engines.clear()
+    for engine in engines:
+        engine.close()
+
+
 def release(engine: Engine) -> None:
     """Give an engine back; the last one to do so frees it."""
     with _lock:
-        key = next(key for key, (held, _) in _engines.items() if held is engine)
+        key = next((key for key, (held, _) in _engines.items() if held is engine), None)
+        if key is None:
+            return  # closed already
         _, users = _engines.pop(key)
         if users > 1:
             _engines[key] = engine, users - 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad, rms_norm, silu
+from torch.nn.functional import layer_norm, linear, pad, rms_norm, silu
 
 from .batch import Batch, attend
 
@@ -84,21 +84,47 @@ class Linear:
         return out
 
 
-class Layer:
-    """One block; norms stay the model's own parameters."""
+class Norm:
+    """RMS norm over the last dimension, with the weight that the model's module holds.
 
-    def __init__(self, layer: Any) -> None:
+    On the CPU torch makes it of nine operations. The layer norm of (x, -x), whose mean is 0 and whose variance is the mean square
+    of x, is three, rounds alike, and in a pass over cold caches takes half the time.
+    """
+
+    def __init__(self, module: Any, eps: float) -> None:
+        self._module, self._eps = module, eps
+        self._double: Tensor | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        weight = self._module.weight.data
+        self._double = torch.cat((weight, weight)) if weight.device.type == "cpu" else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        size = x.shape[-1]
+        if self._double is None:
+            normed: Tensor = rms_norm(x, (size,), self._module.weight, self._eps)
+            return normed
+        return layer_norm(torch.cat((x, -x), -1), (2 * size,), self._double, None, self._eps)[..., :size]
+
+
+class Layer:
+    """One block."""
+
+    def __init__(self, layer: Any, eps: float) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.qkv = Linear(attention.q_proj, attention.k_proj, attention.v_proj)
         self.out = Linear(attention.o_proj)
         self.gate_up = Linear(mlp.gate_proj, mlp.up_proj)
         self.down = Linear(mlp.down_proj)
-        self.norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.q_norm, self.k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+        self.norm, self.mlp_norm = Norm(layer.input_layernorm, eps), Norm(layer.post_attention_layernorm, eps)
+        self.heads_norms: tuple[Norm, ...] = ()
+        if getattr(attention, "q_norm", None) is not None:
+            self.heads_norms = Norm(attention.q_norm, eps), Norm(attention.k_norm, eps)
         self.window = getattr(attention, "sliding_window", None) or 0
 
-    def parts(self) -> tuple[Linear, ...]:
-        return self.qkv, self.out, self.gate_up, self.down
+    def parts(self) -> tuple[Linear | Norm, ...]:
+        return self.qkv, self.out, self.gate_up, self.down, self.norm, self.mlp_norm, *self.heads_norms
 
 
 class Fused:
@@ -106,11 +132,11 @@ class Fused:
 
     def __init__(self, model: Any) -> None:
         config = model.config
-        self.embedding, self.rotary, self.norm = model.model.embed_tokens, model.model.rotary_emb, model.model.norm
+        self.embedding, self.rotary = model.model.embed_tokens, model.model.rotary_emb
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.eps, self.scale = config.rms_norm_eps, self.size**-0.5
-        self.layers = [Layer(layer) for layer in model.model.layers]
+        self.norm, self.scale = Norm(model.model.norm, config.rms_norm_eps), self.size**-0.5
+        self.layers = [Layer(layer, config.rms_norm_eps) for layer in model.model.layers]
         if type(model).__name__ == "MistralForCausalLM":  # its window is an argument there, no attribute of the layer
             for layer in self.layers:
                 layer.window = config.sliding_window or 0
@@ -119,7 +145,7 @@ class Fused:
 
     def refresh(self) -> None:
         """Take over weights that were changed in place."""
-        for part in (self.head, *(part for layer in self.layers for part in layer.parts())):
+        for part in (self.head, self.norm, *(part for layer in self.layers for part in layer.parts())):
             part.refresh()
 
     @torch.inference_mode()
@@ -134,19 +160,15 @@ class Fused:
             x = self._layer(number, layer, x, cos.squeeze(0).unsqueeze(1), sin.squeeze(0).unsqueeze(1), batch)
         if not len(x):
             return torch.zeros(0, self.head.weight.shape[0], device=x.device)
-        logits: Tensor = self.head(self._rms(x, self.norm)).float()
+        logits: Tensor = self.head(self.norm(x)).float()
         return logits.narrow(0, 0, batch.size if batch.wanted is None else len(batch.wanted))
 
-    def _rms(self, x: Tensor, norm: Any) -> Tensor:
-        normed: Tensor = rms_norm(x, (x.shape[-1],), norm.weight, self.eps)
-        return normed
-
     def _layer(self, number: int, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor, batch: Batch) -> Tensor:
-        qkv = layer.qkv(self._rms(x, layer.norm))
+        qkv = layer.qkv(layer.norm(x))
         both = qkv[:, : (self.heads + self.kv_heads) * self.size].view(len(qkv), -1, self.size)
-        if layer.q_norm is not None:
-            both[:, : self.heads] = self._rms(both[:, : self.heads], layer.q_norm)
-            both[:, self.heads :] = self._rms(both[:, self.heads :], layer.k_norm)
+        if layer.heads_norms:
+            of_q, of_k = layer.heads_norms
+            both[:, : self.heads], both[:, self.heads :] = of_q(both[:, : self.heads]), of_k(both[:, self.heads :])
         swapped = both.view(*both.shape[:-1], 2, -1).flip(-2).flatten(-2)
         both.mul_(cos).addcmul_(swapped, sin)
         new = qkv[: batch.size, self.heads * self.size :].view(batch.size, 2 * self.kv_heads, self.size)
@@ -159,5 +181,5 @@ class Fused:
             x = padded(x, bucket(len(x)))
         mixed = attend(q, held, (self.kv_heads, self.size, self.size), segments, self.scale, layer.window)
         x = layer.out.plus(padded(mixed, len(x)), x)
-        gate, up = layer.gate_up(self._rms(x, layer.mlp_norm)).chunk(2, dim=-1)
+        gate, up = layer.gate_up(layer.mlp_norm(x)).chunk(2, dim=-1)
         return layer.down.plus(silu(gate).mul_(up), x)
