@@ -241,7 +241,7 @@ def _closed(mine: Reading, other: Reading, rng: np.random.Generator) -> Finding 
     kept = [[text[:1] for text in side if text.startswith(CLOSED.closed)] for side in said]
     if not all(kept):
         return None
-    shuffle = twosample.Shuffle(*([CLOSED.name] * len(side) for side in kept), rng)
+    shuffle = twosample.Shuffle([CLOSED.name] * len(kept[0]), [CLOSED.name] * len(kept[1]), rng)
     return twosample.categorical("closed vocabulary", kept[0], kept[1], shuffle)
 
 
