@@ -25,10 +25,14 @@ from pathlib import Path
 from typing import Any
 
 QUESTIONS = [
-    "A gardener plants 7 rows of 12 tulips. A quarter of them do not grow. How many tulips grow?",
-    "Nora reads 18 pages on Monday and twice as many on Tuesday. The book has 120 pages. How many are left?",
-    "A ferry carries 35 cars a trip and makes 6 trips a day. How many cars does it carry in a week?",
-    "Tickets cost 9 coins for adults and 5 for children. What do 3 adults and 4 children pay?",
+    question
+    for i in range(3, 23, 2)
+    for question in (
+        f"A gardener plants {i} rows of 12 tulips. A quarter of them do not grow. How many tulips grow?",
+        f"Nora reads {i} pages on Monday and twice as many on Tuesday. The book has 120 pages. How many are left?",
+        f"A ferry carries {5 * i} cars a trip and makes 6 trips a day. How many cars does it carry in a week?",
+        f"Tickets cost {i + 4} coins for adults and {i} for children. What do 3 adults and 4 children pay?",
+    )
 ]
 COPY = "Repeat this list word for word, ten times: " + ", ".join(f"item {i} costs {3 * i + 2} coins" for i in range(1, 13)) + "."
 FREE = "Write a story about a fox that crosses a frozen lake at night."
@@ -171,14 +175,15 @@ class Server:
 def measure(
     servers: list[Server], items: list[dict[str, Any]], ns: list[int], tokens: int, rounds: int
 ) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    """Interleaved: every engine answers the same question before the next is asked."""
+    """Interleaved: every engine answers the same question before the next is asked, and none twice while there are others."""
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for server in servers:
-        server.ask(**items[0], n=1, tokens=4, seed=0)
+        server.ask(**items[-1], n=1, tokens=4, seed=0)
     for turn in range(rounds):
-        for n in ns:
+        for place, n in enumerate(ns):
+            item = items[(turn * len(ns) + place) % len(items)]
             for server in servers if turn % 2 == 0 else servers[::-1]:
-                answer = server.ask(**items[turn % len(items)], n=n, tokens=tokens, seed=turn)
+                answer = server.ask(**item, n=n, tokens=tokens, seed=turn)
                 found.setdefault((server.label, n), []).append(answer)
     return found
 
@@ -247,7 +252,7 @@ def bench(given: argparse.Namespace) -> None:
             servers.append(Server(name, name, {**options, "speculation": SPECULATIONS["none"]} if name == "ours" else options))
         if given.vllm:
             servers.append(Server("vllm", "vllm", {"model": given.vllm_model or given.model, "context": 1024}, given.vllm))
-        lines = Path(given.questions).read_text().splitlines()[: given.rounds] if given.questions else []
+        lines = Path(given.questions).read_text().splitlines()[: given.rounds * len(ns) + 1] if given.questions else []
         items = prompts([json.loads(line)["problem"] for line in lines] or QUESTIONS)
         base = "transformers" if "transformers" in given.engines else servers[0].label
         table(measure(servers, items, ns, given.tokens, given.rounds), ns, base, given.weights, given.bandwidth)

@@ -39,6 +39,8 @@ class TransformersConfig(PluginConfig):
     """Memory for keys and values at most, in MiB; one completion of `context` tokens may always be made."""
     chunk: int = Field(default=256, ge=1, le=1 << 16)
     """Prompt tokens processed in one step, beside which the other completions go on."""
+    prefix_mb: int = Field(default=256, ge=0)
+    """Memory for the keys and values of earlier prompts at most, in MiB: another that begins alike is processed sooner."""
     threads: int = Field(default=0, ge=0, le=512)
     """Threads that compute on the CPU; 0 leaves it to torch."""
     lora: tuple[LoraAdapter, ...] = ()

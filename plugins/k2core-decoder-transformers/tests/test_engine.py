@@ -207,6 +207,52 @@ def test_64_requests_at_once_are_the_64_requests_one_by_one(stand: Callable[...,
     assert stand(parallel=16, **PLAIN).run(together) == stand(**PLAIN).run(alone)
 
 
+LONG = "a lazy dog and seven plums, " * 5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_prompts_that_were_seen_before_are_not_processed_again_and_change_no_bit(stand: Callable[..., Stand], dtype: str) -> None:
+    """A prompt that equals one before costs no row, one that begins alike the rows of its end; logits are the same to the bit."""
+    requests = [ask(LONG + end, n=2, logprobs=2, seed=3) for end in ("one?", "one?", "two, or rather three?", "one?")]
+
+    async def work(run: Run, engine: Callable[[], Any]) -> Any:
+        found, rows = [], []
+        forward = engine().forward
+
+        def counted(batch: Any) -> Any:
+            rows.append(batch.size if batch.size > 2 else 0)
+            return forward(batch)
+
+        for request in requests:
+            engine().forward = counted
+            found.append([(made.text, made.logprobs) for made in await run.decode(request)])
+        return found, sum(rows)
+
+    it, fresh = (stand(chunk=64, dtype=dtype, prefix_mb=most, **PLAIN) for most in (1, 0))
+    kept, some = it.run(lambda run: work(run, lambda: it.engine))
+    made, all_rows = fresh.run(lambda run: work(run, lambda: fresh.engine))
+    assert kept == made
+    assert some < 0.6 * all_rows
+
+
+def test_memory_of_kept_prompts_is_bounded_and_their_beginnings_stay_longest(stand: Callable[..., Stand]) -> None:
+    it = stand(chunk=32, prefix_mb=1, **PLAIN)
+
+    async def work(run: Run) -> Any:
+        kept = it.engine.kept
+        kept._most = 100_000
+        for i in range(30):
+            await run.decode(ask(f"{LONG}{i}", max_tokens=1))
+            assert kept.nbytes == sum(piece.nbytes for piece in kept._pieces.values()) <= 100_000
+        first, new = (list(it.engine.loaded.prompt_ids(ask(LONG + end))) for end in ("0", "new"))
+        alike = next(i for i in range(len(first)) if first[i] != new[i])
+        assert len(kept.find(new)) == alike // 32 > 1
+        kept.clear()
+        return kept.nbytes, len(kept._pieces)
+
+    assert it.run(work) == (0, 0)
+
+
 def test_a_prompt_that_does_not_fit_is_an_error_with_both_numbers(stand: Callable[..., Stand]) -> None:
     async def work(run: Run) -> Any:
         with pytest.raises(PluginError, match=r"the prompt has [\d,]+ tokens, the context only 256"):

@@ -17,6 +17,7 @@ from ..model.batch import Batch, Rows
 from ..model.cache import Cache, rounded
 from ..speculation.records import Step
 from .job import Choice, Job, agreed, draw
+from .kept import Kept
 from .request import prepare
 from .slots import Slots
 
@@ -42,7 +43,8 @@ class Engine:
         self.context = min(config.context, loaded.context)
         self.cache = Cache(weight.device, weight.dtype)
         budget = max(rounded(self.context), config.cache_mb * 2**20 // max(1, self.forward.token_bytes))
-        self.slots = Slots(self.cache, config.parallel, budget)
+        self.kept = Kept(self.cache, config.chunk, config.prefix_mb * 2**20)
+        self.slots = Slots(self.cache, self.kept, config.parallel, budget)
         self.failing: Callable[[], None] | None = None
         """Called before each pass: the door for tests that make one fail."""
         self._numbers = itertools.count()
@@ -126,6 +128,7 @@ class Engine:
             log.warning("a step failed: %s", repr(error))  # not the error itself: a log that is kept would keep its frames
             for job in list(self._running):
                 self._end(job, error)
+            self.kept.clear()
             if self.cache.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -198,6 +201,9 @@ class Engine:
                 self.cache.fit(len(self.slots.owners), max(len(job.prompt), self._longest()))
                 if not self.slots.reuse(job):
                     continue
+                if job.logits is not None:
+                    self._prompt_done(job)
+                    continue
             count = min(left, len(job.prompt) - job.filled)
             left -= count
             found.append((job, count))
@@ -208,9 +214,14 @@ class Engine:
             job.filled += count
             if len(logits):
                 job.logits = logits.clone()
-                self._join(job, job)
-                while job.waiting and self.slots.fits(job):
-                    self._join(job)
+                self.kept.add(job)
+                self._prompt_done(job)
+
+    def _prompt_done(self, job: Job) -> None:
+        """The first choice takes the prompt's slot, others that fit get copies."""
+        self._join(job, job)
+        while job.waiting and self.slots.fits(job):
+            self._join(job)
 
     def _finish(self, asked: list[tuple[Choice, list[int]]], parts: list[torch.Tensor], began: float, prefill: int) -> None:
         """Draw, keep what agrees, and let go who has finished."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model.cache import Cache, rounded
 from .job import Choice, Job, Owner
+from .kept import Kept
 
 SHARED = 16
 """Tokens from which a common beginning of two prompts is copied instead of computed."""
@@ -12,8 +13,8 @@ SHARED = 16
 class Slots:
     """At most `parallel` holders, that together can never need more than `budget` tokens of cache."""
 
-    def __init__(self, cache: Cache, parallel: int, budget: int) -> None:
-        self.cache, self.parallel, self.budget = cache, parallel, budget
+    def __init__(self, cache: Cache, kept: Kept, parallel: int, budget: int) -> None:
+        self.cache, self.kept, self.parallel, self.budget = cache, kept, parallel, budget
         self.owners: list[Owner] = []
 
     def fits(self, job: Job) -> bool:
@@ -47,8 +48,14 @@ class Slots:
             self.cache.fit(0, 0)
 
     def reuse(self, job: Job) -> bool:
-        """Copy what another holder has of this prompt's beginning. False: wait, another is computing more of it."""
-        best, source, later = 0, None, False
+        """Copy what there is of this prompt's beginning, at other holders or kept. False: wait, another is computing more."""
+        assert job.slot is not None
+        pieces = self.kept.find(job.prompt)
+        if pieces and pieces[-1].logits is not None:
+            self.kept.restore(pieces, job.slot)
+            job.filled, job.logits = len(job.prompt), pieces[-1].logits
+            return True
+        best, source, later = sum(piece.tokens for piece in pieces), None, False
         for owner in self.owners:
             other = _job(owner)
             if owner is job or owner.slot is None or job.prompt[:SHARED] != other.prompt[:SHARED]:
@@ -57,13 +64,15 @@ class Slots:
             have = min(common, owner.length)
             if isinstance(owner, Job) and common >= SHARED and have < common and other.id < job.id:
                 later = True
-            if have > best:
+            if have > best and have >= SHARED:
                 best, source = have, owner.slot
         if later:
             return False
-        if source is not None and job.slot is not None and best >= SHARED:
+        if source is None:
+            self.kept.restore(pieces, job.slot)
+        else:
             self.cache.copy(source, job.slot, best)
-            job.filled = best
+        job.filled = best
         return True
 
 

@@ -57,12 +57,20 @@ class Cache:
         Returns the layer's tensor.
         """
         parts, size = rows.shape[1:]
-        held = self.layers.get(layer)
-        if held is None:  # zeros, not empty: masked rows are still multiplied, and NaN times 0 is NaN
-            held = torch.zeros(self.slots, parts, self.capacity, size, dtype=rows.dtype, device=self.device)
-            self.layers[layer] = held
+        held = self._layer(layer, parts, size, rows.dtype)
         held.view(-1, size).index_copy_(0, places, rows.reshape(-1, size))
         return held
+
+    def _layer(self, layer: int, parts: int, size: int, dtype: torch.dtype) -> Tensor:
+        held = self.layers.get(layer)
+        if held is None:  # zeros, not empty: masked rows are still multiplied, and NaN times 0 is NaN
+            held = torch.zeros(self.slots, parts, self.capacity, size, dtype=dtype, device=self.device)
+            self.layers[layer] = held
+        return held
+
+    def paste(self, layer: int, slot: int, start: int, rows: Tensor) -> None:
+        """Store `rows` [parts, n, size] in a slot from position `start` on."""
+        self._layer(layer, rows.shape[0], rows.shape[2], rows.dtype)[slot, :, start : start + rows.shape[1]] = rows
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """The first `tokens` of one slot into another."""
