@@ -75,7 +75,8 @@ class TinyDecoder(Plugin):
         cache, feed = DynamicCache(config=model.config), torch.tensor([prompt] * request.n)
         with torch.inference_mode():
             for _ in range(request.max_tokens):
-                logits = model(feed, past_key_values=cache, logits_to_keep=1).logits[:, -1].double()
+                # the cache by its place: releases of transformers differ in its name
+                logits = model(feed, None, None, cache, logits_to_keep=1).logits[:, -1].double()
                 token = self._draw(logits, request.temperature, dice)
                 true = torch.log_softmax(logits, -1).gather(1, token[:, None])[:, 0]
                 for i in range(request.n):
