@@ -1,0 +1,1 @@
+"""A model being trained. Importing this package is light; `policy` and its neighbours import torch."""

@@ -1,0 +1,186 @@
+"""Log-probabilities and cross-entropy over a large vocabulary, in parts, so that no more than a part of the scores is ever there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.functional import linear
+
+PART = 48 << 20
+"""Bytes of the scores, in float32, that are there at once."""
+KEPT = 8 << 20
+"""Up to so many bytes they are kept for the backward pass instead of computed again."""
+
+
+class Scored(NamedTuple):
+    """Of each target, [targets]."""
+
+    logprobs: Tensor
+    """Natural logarithm of its probability, float32."""
+    entropy: Tensor | None
+    """Of the distribution that it is drawn from, in nats; carries no gradient."""
+    correct: Tensor
+    """Whether it is the likeliest token."""
+
+
+class CrossEntropy(NamedTuple):
+    """A loss, and what it is made of."""
+
+    loss: Tensor
+    """Σ weight · -log p over the targets; its gradient is computed already."""
+    logprobs: Tensor
+    """[targets], float32, without gradient."""
+    correct: Tensor
+    """[targets]"""
+
+
+def _step(vocabulary: int) -> int:
+    return max(16, PART // (4 * vocabulary))
+
+
+def _scores(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+    """[rows, vocabulary], float32, of their own memory."""
+    made = linear(hidden, weight, bias).float()
+    return made if temperature == 1.0 else made.div_(temperature)
+
+
+class _Grads:
+    """Gradients of the head, summed over parts in float32 where there are several."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, bool], parts: int) -> None:
+        self.of_weight: Tensor | None = None
+        self.of_bias: Tensor | None = None
+        self._weight, self._bias, self._wanted, self._parts = weight, bias, wanted, parts
+
+    def add(self, of_scores: Tensor, hidden: Tensor) -> None:
+        if self._wanted[0]:
+            made = of_scores.t() @ hidden
+            if self.of_weight is None:
+                self.of_weight = made if self._parts == 1 else made.float()
+            else:
+                self.of_weight += made
+        if self._wanted[1]:
+            summed = of_scores.float().sum(0)
+            self.of_bias = summed if self.of_bias is None else self.of_bias + summed
+
+    def done(self) -> tuple[Tensor | None, Tensor | None]:
+        of_weight = None if self.of_weight is None else self.of_weight.to(self._weight.dtype)
+        of_bias = None if self.of_bias is None or self._bias is None else self.of_bias.to(self._bias.dtype)
+        return of_weight, of_bias
+
+
+class _LogProbs(Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        temperature: float,
+        entropy: bool,
+        keeps: bool,
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        step, total = _step(len(weight)), len(hidden)
+        logprobs, lse = torch.empty(total, device=hidden.device), torch.empty(total, device=hidden.device)
+        entropies = torch.empty(total, device=hidden.device) if entropy else None
+        correct = torch.empty(total, dtype=torch.bool, device=hidden.device)
+        keep = keeps and any(ctx.needs_input_grad[:3]) and 4 * total * len(weight) <= KEPT
+        kept = list[Tensor]()
+        for at in range(0, total, step):
+            part = slice(at, at + step)
+            scores = _scores(hidden[part], weight, bias, temperature)
+            lse[part] = scores.logsumexp(-1)
+            chosen = scores.gather(1, labels[part].unsqueeze(1)).squeeze(1)
+            logprobs[part] = chosen - lse[part]
+            correct[part] = chosen == scores.amax(-1)
+            if keep:
+                kept.append(scores)
+            if entropies is not None:
+                shifted = scores - lse[part].unsqueeze(1)
+                entropies[part] = -(shifted.exp().mul_(shifted)).sum(-1)
+        ctx.save_for_backward(hidden, weight, bias, labels, lse, *kept)
+        ctx.temperature = temperature
+        ctx.mark_non_differentiable(correct, *([] if entropies is None else [entropies]))
+        return logprobs, entropies, correct
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        hidden, weight, bias, labels, lse, *kept = ctx.saved_tensors
+        step, total = _step(len(weight)), len(hidden)
+        grads = _Grads(weight, bias, (ctx.needs_input_grad[1], ctx.needs_input_grad[2]), -(-total // step))
+        of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for number, at in enumerate(range(0, total, step)):
+            part = slice(at, at + step)
+            scores = kept[number].clone() if kept else _scores(hidden[part], weight, bias, ctx.temperature)
+            share = (grad[part] / ctx.temperature).unsqueeze(1)
+            d = scores.sub_(lse[part].unsqueeze(1)).exp_().mul_(-share)
+            d.scatter_add_(1, labels[part].unsqueeze(1), share)
+            d = d.to(hidden.dtype)
+            if of_hidden is not None:
+                of_hidden[part] = d @ weight
+            grads.add(d, hidden[part])
+        return of_hidden, *grads.done(), None, None, None, None
+
+
+def scored(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, temperature: float = 1.0, entropy: bool = False
+) -> Scored:
+    """Log-probabilities of `labels` [targets] under softmax(hidden weightᵀ + bias) at a temperature, with a gradient.
+
+    hidden [targets, width], weight [vocabulary, width]. The backward pass computes the scores again, part by part.
+    """
+    keeps = torch.is_grad_enabled()  # within a function it never is
+    return Scored(*_LogProbs.apply(hidden, weight, bias, labels, temperature, entropy, keeps))  # type: ignore[no-untyped-call]
+
+
+class _CrossEntropy(Function):
+    """The loss is linear in the log-probabilities, so its gradient is known while the scores are there: they are made once."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor, grads_too: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        step, total = _step(len(weight)), len(hidden)
+        logprobs = torch.empty(total, device=hidden.device)
+        correct = torch.empty(total, dtype=torch.bool, device=hidden.device)
+        wanted = [grads_too and needed for needed in ctx.needs_input_grad[:3]]
+        of_hidden = torch.empty_like(hidden) if wanted[0] else None
+        grads = _Grads(weight, bias, (wanted[1], wanted[2]), -(-total // step))
+        for at in range(0, total, step):
+            part = slice(at, at + step)
+            scores = _scores(hidden[part], weight, bias, 1.0)
+            own = labels[part].unsqueeze(1)
+            lse, chosen = scores.logsumexp(-1, keepdim=True), scores.gather(1, own)
+            logprobs[part] = (chosen - lse).squeeze(1)
+            correct[part] = (chosen == scores.amax(-1, keepdim=True)).squeeze(1)
+            if any(wanted):
+                share = weights[part].unsqueeze(1)
+                d = scores.sub_(lse).exp_().mul_(share).scatter_add_(1, own, -share).to(hidden.dtype)
+                if of_hidden is not None:
+                    of_hidden[part] = d @ weight
+                grads.add(d, hidden[part])
+        ctx.grads = of_hidden, *grads.done()
+        ctx.mark_non_differentiable(logprobs, correct)
+        return -(logprobs * weights).sum(), logprobs, correct
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        grads, ctx.grads = ctx.grads, None
+        if grads is None:
+            raise RuntimeError("the gradient of this loss can be asked for once only")
+        if grad.item() != 1.0:
+            grads = tuple(None if part is None else part.mul_(grad) for part in grads)
+        return *grads, None, None, None
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor) -> CrossEntropy:
+    """Σ weightsᵢ · -log softmax(hidden weightᵀ + bias)ᵢ[labelsᵢ], with a gradient that can be asked for once.
+
+    hidden [targets, width], weight [vocabulary, width], labels and weights [targets].
+    """
+    grads_too = torch.is_grad_enabled()
+    return CrossEntropy(*_CrossEntropy.apply(hidden, weight, bias, labels, weights, grads_too))  # type: ignore[no-untyped-call]
