@@ -1,0 +1,81 @@
+"""Counting: letters in a word, digits in a number, entries of a list, each with the count so far."""
+
+from __future__ import annotations
+
+from random import Random
+
+from ..items import Drawn, numbered
+from ..writing.words import ITEMS, WORDS, some
+
+_PLAN = ("Go through it from the left.", "Keep a count.")
+
+
+def _count(parts: list[str], hits: list[bool], joint: str) -> tuple[list[str], int]:
+    """Each part with the count so far."""
+    total, shown = 0, []
+    for part, hit in zip(parts, hits, strict=True):
+        total += hit
+        shown.append(f"{part}{joint}{total}")
+    return shown, total
+
+
+def letters(draw: Random, level: int) -> Drawn:
+    """Words of more letters on higher levels; the letter mostly is one that the word has, often twice."""
+    low, high = {1: (4, 6), 2: (7, 8), 3: (9, 13)}[level]
+    word = draw.choice([word for word in WORDS if low <= len(word) <= high])
+    twice = sorted({letter for letter in word if word.count(letter) > 1})
+    letter = (
+        draw.choice(twice) if twice and draw.random() < 0.6 else draw.choice(word if draw.random() < 0.8 else "abcdefghilmnoprst")
+    )
+    asked = some(
+        draw,
+        f'How many times does the letter "{letter}" appear in "{word}"?',
+        f'How many {letter}\'s are in the word "{word}"?',
+        f'Count the letter {letter} in "{word}".',
+        f'How often does "{letter}" occur in the word {word}?',
+    )
+    shown, total = _count(list(word), [one == letter for one in word], "")
+    return Drawn(asked, str(total), (" ".join(shown),), numbered("Spell the word.", _PLAN[1]), f"{letter} in {word}")
+
+
+def number_digits(draw: Random, level: int) -> Drawn:
+    """Digits of a kind in a number."""
+    digits = [draw.randint(1, 9), *(draw.randint(0, 9) for _ in range(3 + 2 * level))]
+    if draw.random() < 0.6:
+        common = draw.choice(digits)
+        digits = [digits[0], *(common if draw.random() < 0.3 else digit for digit in digits[1:])]
+    number = "".join(map(str, digits))
+    kind = draw.choice(("same", "even", "odd", "greater"))
+    wanted, hits = {
+        "same": (lambda d: (f"digits are {d}", [x == d for x in digits])),
+        "even": (lambda d: ("digits are even", [x % 2 == 0 for x in digits])),
+        "odd": (lambda d: ("digits are odd", [x % 2 == 1 for x in digits])),
+        "greater": (lambda d: (f"digits are greater than {max(d, 1) - 1}", [x > max(d, 1) - 1 for x in digits])),
+    }[kind](draw.choice(digits))
+    asked = some(
+        draw, f"In {number}, how many {wanted}?", f"How many of the {wanted.replace(' are', ' of ' + number + ' are', 1)}?"
+    )
+    shown, total = _count([str(digit) for digit in digits], hits, ":")
+    return Drawn(asked, str(total), (" ".join(shown),), numbered(*_PLAN), f"{wanted} in {number}")
+
+
+def lists(draw: Random, level: int) -> Drawn:
+    """Entries of a list: all of them, those that begin with a letter, or how often one occurs."""
+    kind = draw.choice(("all", "initial", "same"))
+    size = draw.randint(3 + 2 * level, 5 + 2 * level)
+    entries = draw.sample(ITEMS, size)
+    chosen = draw.choice(entries)
+    if kind == "same":
+        entries = [chosen if draw.random() < 0.35 else entry for entry in entries]
+    if kind == "initial":
+        more = [item for item in ITEMS if item[0] == chosen[0]]
+        entries = list(dict.fromkeys(draw.choice(more) if draw.random() < 0.3 else entry for entry in entries))
+    shown = ", ".join(entries)
+    question, hits = {
+        "all": ("How many words are in this list", [True] * len(entries)),
+        "initial": (f'How many of these words begin with "{chosen[0]}"', [entry[0] == chosen[0] for entry in entries]),
+        "same": (f'How many times does "{chosen}" occur in this list', [entry == chosen for entry in entries]),
+    }[kind]
+    asked = some(draw, f"{question}: {shown}?", f"{question}? {shown}", f"{shown}. {question}?")
+    counted, total = _count(entries, hits, " ")
+    return Drawn(asked, str(total), (", ".join(counted),), numbered(*_PLAN), f"{question}: {shown}")

@@ -1,0 +1,1 @@
+"""How steps are written down: arithmetic by digits, words to choose from."""
