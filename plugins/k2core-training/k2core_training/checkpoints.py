@@ -9,29 +9,15 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from k2core.log import get_logger
 
 from .errors import DiskError
-from .modelling.config import OptionTable
 from .saving import recover, replacing
 
 _NAME = re.compile(r"step-(\d+)")
 _STATE, _MANIFEST, VERSION = "state.pt", "manifest.json", 1
-
-
-class CheckpointOptions(OptionTable):
-    """When to write checkpoints, and how many to keep."""
-
-    every: Annotated[int, Field(ge=0)] = 100
-    """Steps between checkpoints; 0 writes one at the end only, and when the training is stopped."""
-    keep: Annotated[int, Field(ge=1)] = 2
-    """The newest so many are kept."""
-    export: bool = True
-    """Put the model or adapter beside the state, in the format that decoders load."""
 
 
 @dataclass(frozen=True)

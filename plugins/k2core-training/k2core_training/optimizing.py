@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
 from .errors import TrainingError
-from .modelling.config import OptionTable
-
-
-class OptimizerOptions(OptionTable):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) and its learning rate."""
-
-    lr: Annotated[float, Field(gt=0)] = 1e-4
-    """Highest learning rate."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Of matrices; norms and biases are left alone."""
-    clip: Annotated[float, Field(ge=0)] = 1.0
-    """Longest gradient; a longer one is shortened to it. 0 leaves it."""
-    warmup: Annotated[float, Field(ge=0)] = 0.03
-    """Steps until the learning rate is reached: their number, or below 1 their share of all."""
-    schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    """How the learning rate falls after the warm-up."""
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the learning rate that is left at the end."""
-    bad_steps: Annotated[int, Field(ge=1)] = 10
-    """So many steps in a row without a finite gradient end the training."""
+from .options import OptimizerOptions, learning_rate
 
 
 class StepInfo(NamedTuple):
@@ -45,21 +23,11 @@ class StepInfo(NamedTuple):
     skipped: bool
 
 
-def learning_rate(step: int, steps: int, options: OptimizerOptions) -> float:
-    """Of step 0 ≤ `step` < `steps`: linear from 0 to `lr` in the warm-up, then down to `floor` times `lr` at the end."""
-    warm = min(steps, round(options.warmup * steps) if options.warmup < 1 else int(options.warmup))
-    if step < warm:
-        return options.lr * (step + 1) / warm
-    done = min(1.0, (step - warm) / max(1, steps - warm))
-    left = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[options.schedule]
-    return options.lr * (options.floor + (1 - options.floor) * left)
-
-
 class Optimizer:
     """Steps on the gradients that are there when `step` is called: any number of backward passes may have been summed up.
 
     A parameter in bfloat16 gets a float32 master, into which each backward pass's gradient is added; the parameter is the master,
-    rounded. So nothing is lost to rounding between steps or between backward passes, and 16 bytes a weight are used besides its own 2.
+    rounded. So nothing is lost to rounding between steps or backward passes, and 16 bytes a weight are used besides its own 2.
     """
 
     def __init__(self, trainable: Sequence[tuple[str, Parameter]], options: OptimizerOptions, steps: int) -> None:
@@ -123,8 +91,8 @@ class Optimizer:
         self._in_a_row += 1
         if self._in_a_row >= self.options.bad_steps:
             raise TrainingError(
-                f"the gradient was not finite in {self._in_a_row} steps in a row (until step {self.count}): lower the learning rate "
-                "(optimizer.lr), look at the data of these steps, or compute in float32 (model.dtype); go on from the last checkpoint"
+                f"the gradient was not finite in {self._in_a_row} steps in a row (until step {self.count}): lower "
+                "optimizer.lr, look at the data of these steps, or compute in float32 (model.dtype); then resume"
             )
 
     def _forget(self) -> None:

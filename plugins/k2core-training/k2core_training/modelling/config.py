@@ -37,9 +37,9 @@ class ModelOptions(OptionTable):
     lora: LoraOptions | None = None
     """Train a LoRA adapter; without this table the whole model."""
     adapter: str = ""
-    """Folder of a LoRA adapter in peft's format: merged first, or, with `lora` set or not, gone on with (`adapter_use`)."""
+    """Folder of a LoRA adapter in peft's format to begin with; see `adapter_use`."""
     adapter_use: Literal["continue", "merge"] = "continue"
-    """`continue`: train that adapter further, with the rank that it has. `merge`: add it to the weights and train what `lora` says."""
+    """`continue`: train that adapter further, with its own rank. `merge`: add it to the weights and train what `lora` says."""
     gradient_checkpointing: bool = False
     """Keep one activation a layer and compute the others again: less memory, a third more work."""
     chat_template: str = ""

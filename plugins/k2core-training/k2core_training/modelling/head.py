@@ -1,4 +1,4 @@
-"""Log-probabilities and cross-entropy over a large vocabulary, in parts, so that no more than a part of the scores is ever there."""
+"""Log-probabilities and cross-entropy over a large vocabulary, in parts: no more than a part of the scores is ever there."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from k2core_decoder_transformers import LoraAdapter, TransformersConfig
 from k2core_decoder_transformers.loading import load
-from k2core_decoder_transformers.loading.chat import Chat
+from k2core_decoder_transformers.loading.loaded import Loaded
 from k2core_decoder_transformers.loading.quiet import quiet
 from torch import Tensor
 from torch.nn import Parameter
@@ -31,13 +31,13 @@ class Policy:
     bfloat16. The factors of a LoRA adapter are float32 themselves.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, chat: Chat, name: str, eos: frozenset[int], context: int, options: ModelOptions
-    ) -> None:
-        self.tokenizer, self.name, self.eos, self.context = tokenizer, name, eos, context
+    def __init__(self, loaded: Loaded, options: ModelOptions) -> None:
+        """Raises `ValueError` for an architecture that cannot be trained here."""
+        model = loaded.model
+        self.tokenizer, self.name, self.eos, self.context = loaded.tokenizer, loaded.name, loaded.eos, loaded.context
         self.options = options
-        self.chat = chat
-        """`chat.prompt_ids(request)` are a prompt's tokens as a decoder sees them; `eos` end a turn; `context` is the longest text."""
+        self.chat = loaded.chat
+        """`chat.prompt_ids(request)` are a prompt's tokens as a decoder sees them; `eos` end a turn."""
         self.base = model
         """The model without peft's shell; adapters are within its layers."""
         self.model = model
@@ -48,8 +48,8 @@ class Policy:
         check(model, self._forward, self._reference)
 
     @classmethod
-    def load(cls, options: ModelOptions, stop: threading.Event | None = None) -> Policy:
-        """Load the model and make what is to be trained trainable. Blocks; silent.
+    def load(cls, options: ModelOptions, stop: threading.Event | None = None, seed: int = 0) -> Policy:
+        """Load the model and make what is to be trained trainable; `seed` is that of a new adapter. Blocks; silent.
 
         Raises `ValueError` for options, files or architectures that cannot be used, `ConnectionError` for a model that cannot be
         fetched, and `k2core_decoder_transformers.loading.loaded.Stopped` soon after `stop` is set.
@@ -62,8 +62,9 @@ class Policy:
             chat_template=options.chat_template, context=1 << 24, lora=adapters,
         )  # fmt: skip
         loaded = load(config, stop)
-        made = cls(loaded.model, loaded.tokenizer, loaded.chat, loaded.name, loaded.eos, loaded.context, options)
-        with quiet():
+        made = cls(loaded, options)
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             made._make_trainable()
         return made
 
@@ -129,7 +130,7 @@ class Policy:
 
     @torch.no_grad()
     def merged(self) -> Mapping[str, Tensor]:
-        """The plain weights by the model's parameter names, adapters merged. What has no adapter is the weight itself, not a copy."""
+        """The plain weights by the model's parameter names, adapters merged. What has no adapter is the weight itself, no copy."""
         if not self.is_lora:
             return {name: parameter.data for name, parameter in self.base.named_parameters()}
         adapted = dict(lora.layers(self.base))
@@ -145,10 +146,18 @@ class Policy:
 
         Both as safetensors. Raises `DiskError` when it cannot be written; then a folder that was there is as before.
         """
-        with replacing(folder) as scratch, quiet():
+        with replacing(folder) as scratch:
+            self._write(scratch)
+
+    def save_into(self, folder: Path) -> None:
+        """As `save`, into a folder `adapter` or `model` within one that takes its place as a whole, such as a checkpoint's."""
+        self._write(folder / ("adapter" if self.is_lora else "model"))
+
+    def _write(self, folder: Path) -> None:
+        with quiet():
             try:
-                self.model.save_pretrained(str(scratch))
-                self.tokenizer.save_pretrained(str(scratch))
+                self.model.save_pretrained(str(folder))
+                self.tokenizer.save_pretrained(str(folder))
             except Exception as error:  # safetensors has errors of its own for a full disk
                 raise OSError(0, " ".join(str(error).split())[:300]) from error
 

@@ -1,0 +1,1 @@
+"""The words of `k2 train`, one module each."""

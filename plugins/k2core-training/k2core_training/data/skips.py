@@ -1,0 +1,45 @@
+"""What was left out, why, and the first examples of each reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from ..errors import TrainingError
+
+TOLD = 5
+
+
+class Skips:
+    """Counts by reason. With `strict` the first one is an error."""
+
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, reason: str, place: str, detail: str = "") -> None:
+        """One more. Raises `TrainingError` when `strict`."""
+        example = f"{place}: {detail}" if detail else place
+        if self._strict:
+            raise TrainingError(f"{example}: {reason}; with data.strict = false such rows are left out and counted")
+        self.counts[reason] += 1
+        known = self.examples.setdefault(reason, [])
+        if len(known) < TOLD:
+            known.append(example)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    def told(self) -> Iterator[str]:
+        """A line a reason, the most frequent first."""
+        for reason, count in self.counts.most_common():
+            yield f"{count:,} {reason}, such as {self.examples[reason][0]}"
+
+    def state(self) -> dict[str, object]:
+        return {"counts": dict(self.counts), "examples": self.examples}
+
+    def restore(self, state: Mapping[str, Mapping[str, object]]) -> None:
+        self.counts = Counter({name: int(str(count)) for name, count in state["counts"].items()})
+        self.examples = {name: list(some) for name, some in state["examples"].items()}  # type: ignore[call-overload]
