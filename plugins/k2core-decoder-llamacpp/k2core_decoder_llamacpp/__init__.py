@@ -32,7 +32,7 @@ class LlamaCpp(Plugin):
 
     @hookimpl
     async def k2_start(self) -> None:
-        from k2core_models import resolve
+        from k2core_models import resolve, shipped
 
         from . import engine
         from .threads import in_thread
@@ -41,6 +41,8 @@ class LlamaCpp(Plugin):
 
         def load() -> None:
             path, config = resolve(self.config.model, stop), self.config
+            lora = tuple(a.model_copy(update={"path": str(shipped.adapter_file(a.path, path))}) for a in config.lora)
+            config = config.model_copy(update={"lora": lora})
             if draft := config.speculation.draft_model:
                 found = config.speculation.model_copy(update={"draft_model": str(resolve(draft, stop))})
                 config = config.model_copy(update={"speculation": found})

@@ -12,12 +12,12 @@ from .speculation import Speculation
 
 
 class LoraAdapter(BaseModel):
-    """A LoRA adapter, as a GGUF file."""
+    """A LoRA adapter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str
-    """GGUF file of the adapter; `~` is expanded."""
+    """GGUF file of the adapter, its folder in peft's format, or a name such as `k2-nano`; `~` is expanded."""
     scale: float = 1.0
     """How strongly it is applied."""
 

@@ -17,7 +17,7 @@ class LoraAdapter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str
-    """Folder of the adapter; `~` is expanded."""
+    """Folder of the adapter, or a name such as `k2-nano`; `~` is expanded."""
     scale: float = 1.0
     """How strongly it is applied."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from . import shipped
 from .models import KNOWN, KnownModel, cached, is_path, known
 
-__all__ = ["KNOWN", "KnownModel", "cached", "is_path", "known", "loading", "resolve"]
+__all__ = ["KNOWN", "KnownModel", "cached", "is_path", "known", "loading", "resolve", "shipped"]
 
 loading = threading.Lock()
 """Held while transformers loads a model, which it can do only once at a time in a process.
@@ -18,7 +19,8 @@ place, and models that are loaded afterwards lack their tied weights.
 
 
 def resolve(model: str, stop: threading.Event | None = None) -> Path:
-    """The file of a `model` option: a path as it is (not looked at), a known name's file, fetched if need be. Blocks.
+    """The file of a `model` option: a path as it is (not looked at), a known name's file, fetched if need be, or that of a model
+    that an installed distribution ships. Blocks.
 
     Raises `ValueError` for an unknown name and what `fetch.fetch` raises, `fetch.Stopped` soon after `stop` has been set.
     """
@@ -26,4 +28,8 @@ def resolve(model: str, stop: threading.Event | None = None) -> Path:
 
     if "\0" in model:
         raise ValueError("the path of the model contains a NUL character")
-    return Path(model).expanduser().absolute() if is_path(model) else fetch(known(model), stop)
+    if is_path(model):
+        return Path(model).expanduser().absolute()
+    if model not in KNOWN and (folder := shipped.folder(model)):
+        return folder / "model.gguf"
+    return fetch(known(model), stop)

@@ -1,4 +1,4 @@
-"""`k2 models list|get|path [NAME]`."""
+"""`k2 models list|get|path [NAME]`, `k2 models export FOLDER`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Models(Plugin):
 
     @hookimpl
     def k2_commands(self, app: Commands) -> None:
-        parser = app.add_parser("models", help="models of the local decoders: list, get, path")
+        parser = app.add_parser("models", help="models of the local decoders: list, get, path, export")
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("list", help="known names, sizes, licences, and whether they are here").set_defaults(run=_list)
         for name, run, text in (
@@ -35,6 +35,18 @@ class Models(Plugin):
             action = actions.add_parser(name, help=text)
             action.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"default: {DEFAULT}")
             action.set_defaults(run=run)
+        export = actions.add_parser("export", help="turn what was trained into GGUF: a LoRA adapter, or a whole Llama model")
+        export.add_argument(
+            "source", type=Path, metavar="FOLDER", help="an adapter as peft saves it, or a model as transformers does"
+        )
+        export.add_argument(
+            "--out", required=True, type=Path, metavar="FILE.gguf", help="of an adapter also a folder: peft's format in 16 bits"
+        )
+        export.add_argument(
+            "--base", default=DEFAULT, metavar="NAME", help=f"model adapted, or whose tokenizer it has (default: {DEFAULT})"
+        )
+        export.add_argument("--type", default="f16", choices=("f16", "f32", "q8_0"), help="of its numbers (default: f16)")
+        export.set_defaults(run=_export)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -66,6 +78,17 @@ def _path(options: argparse.Namespace) -> int:
         wanted = path or cache_folders()[0] / known(options.name).file
         return _fail(FileNotFoundError(f"{options.name} is not here, it would be {wanted}; run `k2 models get {options.name}`"))
     print(path)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .export.command import run
+
+    try:
+        run(options.source, options.out, options.base, options.type)
+    except (OSError, ValueError, ImportError) as error:
+        return _fail(error)
+    print(options.out)
     return 0
 
 

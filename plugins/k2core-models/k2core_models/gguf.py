@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class Gguf:
     """Bytes of the longest entry of the vocabulary, 0 when there is none."""
     vocabulary: tuple[int, int] = (0, 0)
     """Where the vocabulary's strings begin in the file, in bytes, and how many there are."""
+    pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Where each key with its value begins and ends in the file, in bytes."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Tensors by name, fastest dimension first."""
 
     @property
     def architecture(self) -> str:
@@ -89,17 +93,24 @@ class _Reader:
     def __init__(self, data: mmap.mmap, size: int) -> None:
         self._data, self._size, self._at = data, size, 4
         self._longest, self._vocabulary = 0, (0, 0)
+        self._pairs: dict[str, tuple[int, int]] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def header(self) -> Gguf:
         version = self._value(4)
         if version not in (2, 3):
             raise ValueError(f"version {version} of the format is not supported, only 2 and 3")
         tensors, keys = self._value(10), self._value(10)
-        meta = dict(self._pair() for _ in self._counted(keys, "keys"))
+        meta = {}
+        for _ in self._counted(keys, "keys"):
+            start = self._at
+            key, value = self._pair()
+            meta[key] = value
+            self._pairs[key] = start, self._at
         end = self._end_of_tensors(tensors, meta.get("general.alignment", 32))
         if end > self._size:
             raise ValueError(f"it is truncated: {self._size:,} bytes, of which its tensors need {end:,}")
-        return Gguf(meta, self._longest, self._vocabulary)
+        return Gguf(meta, self._longest, self._vocabulary, self._pairs, self._shapes)
 
     def _counted(self, count: int, what: str) -> Iterator[int]:
         if count > self._size:
@@ -157,9 +168,10 @@ class _Reader:
         """The size that the file must have: where the last byte of any tensor lies."""
         last = 0
         for _ in self._counted(count, "tensors"):
-            self._string()
+            name = self._string()
             shape = [self._value(10) for _ in self._counted(self._value(4), "dimensions")]
             kind, offset = self._value(4), self._value(10)
+            self._shapes[name] = tuple(shape)
             elements, size = _BLOCKS.get(kind, (1, 0))
             last = max(last, offset + math.prod(shape) // elements * size)
         if alignment <= 0:

@@ -73,7 +73,7 @@ def _pipeline(options: argparse.Namespace) -> int:
 
 
 def _adapter(options: argparse.Namespace) -> int:
-    from k2core_models.adapters import adapter_folder
+    from k2core_models.shipped import adapter_folder
 
     try:
         print(adapter_folder("k2-nano"))

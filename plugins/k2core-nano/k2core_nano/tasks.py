@@ -27,7 +27,7 @@ class Numbered(NamedTuple):
 
     family: str
     level: int
-    index: int
+    place: int
     drawn: Drawn
 
 

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from k2core_models import shipped
+
 _WEIGHT = re.compile(r"\.lora_(embedding_)?[AB]\b")
 
 
 def merge(model: Any, path: str, scale: float) -> Any:
     """`model` with the adapter of a folder added to its weights `scale` times. Raises `ValueError` for one that does not fit."""
-    folder = Path(path).expanduser()
+    folder = shipped.adapter_folder(path)
     _check(folder)
     try:
         from peft import PeftModel

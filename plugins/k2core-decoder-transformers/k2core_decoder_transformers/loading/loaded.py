@@ -124,7 +124,7 @@ def _check_weights(model: Any, name: str) -> None:
 
 def locate(model: str, revision: str, stop: threading.Event) -> Source:
     """What a `model` option means: a known name, a GGUF file, a folder, or a name on the hub. Raises `ValueError`."""
-    from k2core_models import KNOWN, gguf, resolve
+    from k2core_models import KNOWN, gguf, resolve, shipped
     from k2core_models.fetch import Stopped as FetchStopped
 
     if model in KNOWN or model.endswith(".gguf"):
@@ -135,7 +135,7 @@ def locate(model: str, revision: str, stop: threading.Event) -> Source:
         if gguf.read(path).is_adapter:
             raise ValueError(f"{path} is an adapter, not a model")
         return Source(path.stem, str(path.parent), {"gguf_file": path.name})
-    folder = Path(model).expanduser()
+    folder = shipped.folder(model) or Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ValueError(f"{folder} holds no model: it has no config.json")

@@ -46,15 +46,16 @@ def number_digits(draw: Random, level: int) -> Drawn:
         digits = [digits[0], *(common if draw.random() < 0.3 else digit for digit in digits[1:])]
     number = "".join(map(str, digits))
     kind = draw.choice(("same", "even", "odd", "greater"))
+    digit = draw.choice(digits)
+    low = max(digit, 1) - 1
     wanted, hits = {
-        "same": (lambda d: (f"digits are {d}", [x == d for x in digits])),
-        "even": (lambda d: ("digits are even", [x % 2 == 0 for x in digits])),
-        "odd": (lambda d: ("digits are odd", [x % 2 == 1 for x in digits])),
-        "greater": (lambda d: (f"digits are greater than {max(d, 1) - 1}", [x > max(d, 1) - 1 for x in digits])),
-    }[kind](draw.choice(digits))
-    asked = some(
-        draw, f"In {number}, how many {wanted}?", f"How many of the {wanted.replace(' are', ' of ' + number + ' are', 1)}?"
-    )
+        "same": (f"digits are {digit}", [one == digit for one in digits]),
+        "even": ("digits are even", [one % 2 == 0 for one in digits]),
+        "odd": ("digits are odd", [one % 2 == 1 for one in digits]),
+        "greater": (f"digits are greater than {low}", [one > low for one in digits]),
+    }[kind]
+    of = wanted.replace(" are", f" of {number} are", 1)
+    asked = some(draw, f"In {number}, how many {wanted}?", f"How many of the {of}?", f"How many {of}?")
     shown, total = _count([str(digit) for digit in digits], hits, ":")
     return Drawn(asked, str(total), (" ".join(shown),), numbered(*_PLAN), f"{wanted} in {number}")
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from random import Random
 
 from ..items import Drawn, numbered
 from ..writing.words import MADE_UP, NAMES, distinct, some
 
-_MORE = (("taller", "shorter", "tallest", "shortest"), ("older", "younger", "oldest", "youngest"))
-_MORE += (("faster", "slower", "fastest", "slowest"), ("richer", "poorer", "richest", "poorest"))
+_MORE = (
+    ("taller", "shorter", "tallest", "shortest"),
+    ("older", "younger", "oldest", "youngest"),
+    ("faster", "slower", "fastest", "slowest"),
+    ("richer", "poorer", "richest", "poorest"),
+)
 
 
 def ordering(draw: Random, level: int) -> Drawn:
@@ -27,7 +32,7 @@ def ordering(draw: Random, level: int) -> Drawn:
     return Drawn(f"{text} {asked}", names[place], tuple(lines), plan, f"{text} {word}")
 
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[[bool, bool], bool]] = {
     "and": lambda a, b: a and b,
     "or": lambda a, b: a or b,
     "xor": lambda a, b: a != b,

@@ -41,8 +41,12 @@ def subtraction(draw: Random, level: int) -> Drawn:
     first, second = _DIGITS[level]
     a, b = sorted((_number(draw, first), _number(draw, second)), reverse=True)
     a += a == b
-    others = (f"Subtract {b} from {a}.", f"What is {a} minus {b}?", f"What is left of {a} after taking away {b}?")
-    others += (f"What is the difference between {a} and {b}?",)
+    others = (
+        f"Subtract {b} from {a}.",
+        f"What is {a} minus {b}?",
+        f"What is left of {a} after taking away {b}?",
+        f"What is the difference between {a} and {b}?",
+    )
     plan = numbered("Subtract the digits from the right, with borrows.", "Read the difference off.")
     return Drawn(_asked(draw, f"{a} - {b}", *others), str(a - b), tuple(subtract_lines(a, b)), plan, f"{a}-{b}")
 

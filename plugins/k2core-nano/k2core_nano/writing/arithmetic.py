@@ -59,7 +59,8 @@ def product_lines(a: int, b: int) -> list[str]:
 def divide_lines(number: int, by: int) -> list[str]:
     """Short division by a digit, without remainder at the end: `9-7*1=2`, `22-7*3=1`, `14-7*2=0` for 924/7. The factors in order
     are the quotient."""
-    lines, rest = [], 0
+    lines: list[str] = []
+    rest = 0
     for x in reversed(digits(number)):
         rest = rest * 10 + x
         if lines or rest >= by:
