@@ -1,0 +1,234 @@
+"""verl itself on this processor: fine-tuning, then GRPO on what that made, from a pipeline to a model that transformers loads.
+
+Runs in verl's environment (`make verl`). The model begins with random weights, learns from conversations to answer with a boxed
+digit, and is then rewarded for the right one by the verifier `math`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2core import ConfigError, Problem, Task
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("verl") is None, reason="verl is not installed here: make verl")
+DIGITS = range(4)
+SMALL = {"model": {"threads": 1, "gradient_checkpointing": False}, "cluster": {"gpus": 1}, "live": False}
+
+
+def question(n: int) -> str:
+    return f"Which digit follows {n}?"
+
+
+def tasks() -> list[Task]:
+    return [Task(problem=Problem(prompt=question(n), domain="math"), reference=str((n + 1) % 4)) for n in DIGITS] * 8
+
+
+def trainer(out: Path, model: Path, **options: Any) -> dict[str, Any]:
+    merged = {**SMALL, "out": str(out), **options}
+    merged["model"] = {**SMALL["model"], "model": str(model), **options.get("model", {})}  # type: ignore[dict-item]
+    return merged
+
+
+def run(stand: Any, given: list[Task]) -> Any:
+    async def main() -> Any:
+        async with stand.runtime as runtime:
+            return await runtime.train(given)
+
+    return asyncio.run(main())
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    return dict(AutoModelForCausalLM.from_pretrained(folder).named_parameters())
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = importlib.util.spec_from_file_location("verl_tiny_qwen", Path(__file__).with_name("tiny_qwen.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.write(tmp_path_factory.mktemp("tiny"))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answers of the right form, right by chance."""
+    chance, file = random.Random(0), tmp_path_factory.mktemp("chats") / "chats.jsonl"
+    turns = [(question(n), f"\\boxed{{{chance.choice(DIGITS)}}}") for n in DIGITS for _ in range(160)]
+    chance.shuffle(turns)
+    chat = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in turns]
+    file.write_text("".join(json.dumps(one) + "\n" for one in chat))
+    return file
+
+
+@pytest.fixture(scope="session")
+def taught(tiny: Path, chats: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Any, Path]:
+    """A report of fine-tuning, and its folder."""
+    from_conftest = request.getfixturevalue("stand")
+    out = tmp_path_factory.mktemp("sft") / "out"
+    optimizer = {"lr": 3e-3, "warmup": 0, "weight_decay": 0.0, "schedule": "constant"}
+    sizes = {"prompts": 32, "epochs": 6, "batch_tokens": 3072}
+    options = trainer(out, tiny, stage="sft", data={"files": [str(chats)], "max_length": 96}, optimizer=optimizer, **sizes)
+    return run(from_conftest(options, verifiers={}), []), out
+
+
+def test_fine_tuning(taught: tuple[Any, Path], tiny: Path) -> None:
+    report, out = taught
+    losses = [row["loss"] for row in rows(out / "metrics.jsonl")]
+    assert report.steps == len(losses) == 120
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses[-1] < 0.5 * losses[0]
+    before, after = weights(tiny), weights(out / "model")
+    assert before.keys() == after.keys()
+    assert all((before[name] != after[name]).any() for name in before if "bias" not in name)
+
+
+@pytest.fixture(scope="session")
+def rewarded(
+    taught: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Any, Any, Path]:
+    """Five steps of GRPO: the stand, its report and its folder."""
+    out = tmp_path_factory.mktemp("rl") / "out"
+    optimizer = {"lr": 1e-3, "warmup": 0, "weight_decay": 0.0, "schedule": "constant"}
+    sizes = {"prompts": 8, "group": 4, "max_prompt": 80, "max_tokens": 16, "micro": 8}
+    options = trainer(
+        out, taught[1] / "model", steps=5, passes=10, instructions=False, optimizer=optimizer, checkpoint={"every": 3}, **sizes
+    )  # fmt: skip
+    stand = request.getfixturevalue("stand")(options)
+    return stand, run(stand, tasks()), out
+
+
+def test_grpo(rewarded: tuple[Any, Any, Path], taught: tuple[Any, Path]) -> None:
+    stand, report, out = rewarded
+    steps = rows(out / "metrics.jsonl")
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5]
+    assert report.steps == 5
+    for name in ("loss", "reward", "grad_norm", "entropy", "response_length"):
+        assert all(math.isfinite(row[name]) for row in steps), name
+    answers = [row for file in sorted((out / "verl" / "rollouts").glob("*.jsonl")) for row in rows(file)]
+    assert len(answers) == 5 * 8 * 4
+    assert {row["score"] for row in answers} == {0.0, 1.0}
+    assert steps[0]["reward"] == pytest.approx(sum(row["score"] for row in answers[:32]) / 32)
+    before, after = weights(taught[1] / "model"), weights(out / "model")
+    assert all((before[name] != after[name]).any() for name in before if "bias" not in name)
+    assert [event.step for event in stand.told("train_checkpointed")] == [3, 5]
+
+
+def test_the_rewards_are_the_verifiers(rewarded: tuple[Any, Any, Path], stand: Any) -> None:
+    """Every answer of the run, graded again by the pipeline's verifier in this process."""
+    out = rewarded[2]
+    graded = stand({"out": "unused"}).runtime
+
+    async def main() -> list[tuple[float, float]]:
+        found = []
+        async with graded as runtime:
+            for file in sorted((out / "verl" / "rollouts").glob("*.jsonl")):
+                for row in rows(file):
+                    [verdict] = await runtime.verify(question(0), [row["output"]], row["gts"])
+                    found.append((row["score"], verdict.score))
+        return found
+
+    assert all(theirs == ours for theirs, ours in asyncio.run(main()))
+
+
+def test_the_trainer_and_the_engine_agree(rewarded: tuple[Any, Any, Path]) -> None:
+    """The engine has the trainer's weights in every step: both find the same probabilities for the same tokens."""
+    for row in rows(rewarded[2] / "metrics.jsonl"):
+        assert row["training/rollout_probs_diff_max"] < 1e-3
+
+
+def test_nothing_runs_on(rewarded: tuple[Any, Any, Path]) -> None:
+    assert _processes(str(rewarded[2])) == []
+
+
+def test_resumed(rewarded: tuple[Any, Any, Path], taught: tuple[Any, Path], tmp_path: Path, stand: Any) -> None:
+    """Two steps, then the rest: the metrics go on, and the model comes back."""
+    sizes = {"prompts": 8, "group": 4, "max_prompt": 80, "max_tokens": 16, "micro": 8, "instructions": False, "passes": 10}
+    first = trainer(tmp_path / "out", taught[1] / "model", steps=2, **sizes)
+    assert run(stand(first), tasks()).steps == 2
+    second = stand({**first, "steps": 3, "resume": True})
+    assert run(second, tasks()).steps == 3
+    assert [row["step"] for row in rows(tmp_path / "out" / "metrics.jsonl")] == [1, 2, 3]
+    assert [event.step for event in second.told("train_stepped")] == [3]
+
+
+def test_a_killed_trainer_leaves_nothing(taught: tuple[Any, Path], tmp_path: Path) -> None:
+    """SIGKILL while Ray and verl are at work: none of their processes outlives us for long."""
+    pipeline = tmp_path / "pipeline.json"
+    options = trainer(tmp_path / "out", taught[1] / "model", steps=50, passes=50, prompts=8, group=4, max_prompt=80, max_tokens=16)
+    pipeline.write_text(json.dumps({"trainer": {"use": "verl", **options}, "verifiers": {"math": {}}}))
+    code = (
+        "import asyncio, json, sys\nfrom k2core import PipelineConfig, Problem, Runtime, Task\n"
+        "async def main():\n"
+        "    tasks = [Task(problem=Problem(prompt=f'Which digit follows {n}?'), reference=str(n)) for n in range(4)] * 8\n"
+        "    async with Runtime(PipelineConfig.from_dict(json.load(open(sys.argv[1])))) as runtime: await runtime.train(tasks)\n"
+        "asyncio.run(main())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(pipeline)])
+    try:
+        _until(lambda: len(_processes(str(tmp_path))) > 4 and (tmp_path / "out" / "verl" / "metrics-0.jsonl").exists(), 180)
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    _until(lambda: not _processes(str(tmp_path)), 60)
+
+
+def _until(true: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it has not come to pass"
+        time.sleep(0.2)
+
+
+def _processes(folder: str) -> list[int]:
+    """Processes of a run: all have the name of its metrics in their environment, and none is this one."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = f"VERL_FILE_LOGGER_PATH={folder}".encode() in (entry / "environ").read_bytes()
+            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            continue
+        if ours and not zombie and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+def test_unknown_settings_are_named(tiny: Path, tmp_path: Path, stand: Any) -> None:
+    overrides = {"trainer": {"nnode": 2}, "actor_rollout_ref.actor.fsdp_config.wrap_polici.min_num_params": 1, "nonsense": 1}
+    options = trainer(tmp_path / "out", tiny, steps=1, prompts=4, group=2, max_prompt=80, max_tokens=16, overrides=overrides)
+    with pytest.raises(ConfigError) as caught:
+        run(stand(options), tasks())
+    text = "\n".join(caught.value.faults)
+    assert "trainer.overrides.trainer.nnode: verl has no setting 'nnode' in trainer; did you mean 'nnodes'?" in text
+    assert "wrap_polici.min_num_params: verl has no setting 'wrap_polici'" in text
+    assert "did you mean 'wrap_policy'?" in text
+    assert "trainer.overrides.nonsense: verl has no setting 'nonsense' in its configuration" in text
+
+
+def test_what_verl_itself_refuses_is_told(tiny: Path, tmp_path: Path, stand: Any) -> None:
+    overrides = {"actor_rollout_ref.actor.loss_agg_mode": "median"}
+    options = trainer(tmp_path / "out", tiny, steps=1, prompts=4, group=2, max_prompt=80, max_tokens=16, overrides=overrides)
+    with pytest.raises(ConfigError, match=r"verl refuses the configuration: .*median"):
+        run(stand(options), tasks())
