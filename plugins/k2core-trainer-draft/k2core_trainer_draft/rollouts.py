@@ -105,8 +105,11 @@ class Rollouts:
             async with gate:
                 return await self._one(prompts[place % len(prompts)], place, place // len(prompts))
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(place)) for place in places]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(place)) for place in places]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def _one(self, prompt: Prompt, place: int, turn: int) -> Rollout:

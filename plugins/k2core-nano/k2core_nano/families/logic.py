@@ -19,12 +19,12 @@ _MORE = (
 
 def ordering(draw: Random, level: int) -> Drawn:
     """Neighbours of a chain, in any order and direction; who is first, last, or second."""
-    names = distinct(draw, NAMES, level + 2)
+    names = distinct(draw, NAMES, level + 3)
     more, less, most, least = draw.choice(_MORE)
     pairs = list(itertools.pairwise(names))
     draw.shuffle(pairs)
     facts = [f"{a} is {more} than {b}." if draw.random() < 0.5 else f"{b} is {less} than {a}." for a, b in pairs]
-    place, word = draw.choice([(0, most), (-1, least), (1, f"second {most}")] if level > 1 else [(0, most), (-1, least)])
+    place, word = draw.choice([(0, most), (-1, least), (1, f"second {most}")])
     asked = some(draw, f"Who is the {word}?", f"Which of them is the {word}?", f"Who of the {len(names)} is the {word}?")
     lines = [*(f"{a}>{b}" for a, b in pairs), ">".join(names)]
     plan = numbered(f"Write each fact with the {more} first.", "Join them to one chain.", f"Read off the {word}.")
@@ -41,33 +41,36 @@ _OPERATIONS: dict[str, Callable[[bool, bool], bool]] = {
 
 
 def truth_table(draw: Random, level: int) -> Drawn:
-    """How many rows of a formula's truth table are true or false: two operations, on level 3 of three letters."""
-    letters = draw.choice(("AB", "PQ", "XY", "ST", "MN")) if level < 3 else draw.choice(("ABC", "PQR", "XYZ", "STU"))
-    places = [0, 1]
-    draw.shuffle(places)
-    places = draw.sample(range(3), 3) if level == 3 else [*places, draw.randint(0, 1)]
-    negated = [draw.random() < 0.35 for _ in places]
-    inner, outer = (draw.choice(("and", "or", "xor", "implies") if level > 1 else ("and", "or")) for _ in range(2))
+    """How many rows of the truth table of a formula of two letters are true or false; of one operation on level 1, of two above."""
+    letters = draw.choice(("AB", "PQ", "XY", "ST", "MN", "CD", "GH", "KL"))
+    places = [*draw.sample(range(2), 2), draw.randint(0, 1)][: 2 if level == 1 else 3]
+    negated = [draw.random() < 0.4 for _ in places]
+    names = ("and", "or") if level == 2 else ("and", "or", "xor", "implies")
+    operations = [draw.choice(names) for _ in places[1:]]
     words = [f"not {letters[p]}" if no else letters[p] for p, no in zip(places, negated, strict=True)]
-    formula = f"({words[0]} {inner} {words[1]}) {outer} {words[2]}"
+    formula = f"{words[0]} {operations[0]} {words[1]}"
+    if level > 1:
+        formula = f"({formula}) {operations[1]} {words[2]}"
     lines, true = [], 0
-    for row in itertools.product((True, False), repeat=len(letters)):
-        x, y, z = (row[p] != no for p, no in zip(places, negated, strict=True))
-        middle = _OPERATIONS[inner](x, y)
-        result = _OPERATIONS[outer](middle, z)
+    for row in itertools.product((True, False), repeat=2):
+        x, y, *more = (row[p] != no for p, no in zip(places, negated, strict=True))
+        result = _OPERATIONS[operations[0]](x, y)
+        line = f"{_bits(*row)}:{_bits(x, y, result)}"
+        if more:
+            result = _OPERATIONS[operations[1]](result, more[0])
+            line += f":{_bits(more[0], result)}"
         true += result
-        lines.append(f"{_bits(*row)}:{_bits(x, y, middle)}:{_bits(z, result)}")
+        lines.append(line)
     wanted = draw.choice(("true", "false"))
     asked = some(
         draw,
         f"In how many rows of its truth table is {formula} {wanted}?",
         f"How many rows of the truth table of {formula} are {wanted}?",
-        f"{letters[0]} to {letters[-1]} can be true or false. In how many of the {2 ** len(letters)} cases is {formula} {wanted}?",
-        f"For how many assignments of {', '.join(letters)} is {formula} {wanted}?",
+        f"{letters[0]} and {letters[1]} can be true or false. In how many of the 4 cases is {formula} {wanted}?",
+        f"For how many assignments of {letters[0]} and {letters[1]} is {formula} {wanted}?",
     )
-    plan = numbered("Go through all rows.", "Find the bracket, then the whole.", f"Count the rows that are {wanted}.")
-    count = true if wanted == "true" else len(lines) - true
-    return Drawn(asked, str(count), tuple(lines), plan, f"{formula} {wanted}")
+    plan = numbered("Go through all rows.", "Find the parts, then the whole.", f"Count the rows that are {wanted}.")
+    return Drawn(asked, str(true if wanted == "true" else 4 - true), tuple(lines), plan, f"{formula} {wanted}")
 
 
 def _bits(*values: bool) -> str:
