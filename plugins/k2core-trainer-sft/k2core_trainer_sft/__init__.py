@@ -25,4 +25,4 @@ class Sft(Plugin):
         from .trainer import train
 
         work = Work(session)
-        return await work.run(lambda: train(self.config, work))
+        return await work.run(lambda: train(self.config, work, tasks))

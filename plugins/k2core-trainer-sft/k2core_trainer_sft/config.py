@@ -9,6 +9,8 @@ from k2core_training.modelling.config import OptionTable
 from k2core_training.options import TrainerOptions
 from pydantic import Field, model_validator
 
+from k2core.plugin import DecoderName
+
 
 class ValidationOptions(OptionTable):
     """Data to measure on that are not trained on."""
@@ -21,6 +23,10 @@ class ValidationOptions(OptionTable):
     """Steps between measurements; 0: only at the end."""
     most: Annotated[int, Field(ge=1)] = 512
     """Use the first so many sequences at most."""
+    tasks: Annotated[int, Field(ge=1)] = 100
+    """With a `decoder`: solve the first so many of the tasks that are held back."""
+    parallel: Annotated[int, Field(ge=1)] = 16
+    """Tasks solved at the same time."""
 
 
 class SftConfig(TrainerOptions):
@@ -33,6 +39,9 @@ class SftConfig(TrainerOptions):
     """Samples of an optimiser step."""
     max_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens that are computed at once: samples are packed up to it; a step's packs follow one another. 0: `data.max_length`."""
+
+    decoder: DecoderName = ""
+    """Name under `[decoders]` of the model that is trained: it gets the weights and solves tasks where something is measured."""
 
     @model_validator(mode="after")
     def _fits(self) -> SftConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from k2core_training.data.prepared import Prepared
 from k2core_training.events import Checkpointed, Evaluated, Skipped, Stepped
 from k2core_training.following.live import Live
 from k2core_training.following.metrics import Metrics
+from k2core_training.measuring import accuracy
 from k2core_training.modelling.packed import Packed
 from k2core_training.modelling.policy import Policy
 from k2core_training.optimizing import Optimizer
@@ -27,20 +28,20 @@ from k2core_training.working import Stopped, Work
 
 from k2core.errors import ConfigError
 from k2core.log import get_logger
-from k2core.types import TrainReport
+from k2core.types import Task, TrainReport
 
 from .config import SftConfig
 from .sources import prepared
 
 
-def train(config: SftConfig, work: Work) -> TrainReport:
+def train(config: SftConfig, work: Work, tasks: Sequence[Task] = ()) -> TrainReport:
     """All of it, in the training's thread. Raises `ConfigError`, `TrainingError`, `DiskError`, and `Stopped`."""
     with opened(config, "sft") as folder, Live(config.steps, shown=config.live) as live:
         live.say("loading the model")
         policy = loaded(config, work)
         live.say("preparing the data")
         data, held = prepared(config, policy, folder, work)
-        return Training(config, work, folder, policy, data, held).run()
+        return Training(config, work, folder, policy, (data, held), tasks).run()
 
 
 def loaded(config: SftConfig, work: Work) -> Policy:
@@ -56,9 +57,12 @@ def loaded(config: SftConfig, work: Work) -> Policy:
 class Training:
     """One training on its way."""
 
-    def __init__(self, config: SftConfig, work: Work, folder: Path, policy: Policy, data: Prepared, held: Prepared) -> None:
+    def __init__(
+        self, config: SftConfig, work: Work, folder: Path, policy: Policy, data: tuple[Prepared, Prepared], tasks: Sequence[Task]
+    ) -> None:
         self._config, self._work, self._folder, self._policy = config, work, folder, policy
-        self._data, self._held = data, held
+        self._data, self._held = data
+        self._tasks = [task for task in tasks if task.meta.get("split") == "validation"][: config.validation.tasks]
         self._steps = config.steps or steps_of(len(data), config.batch, config.epochs)
         self._optimizer = Optimizer(policy.trainable, config.optimizer, self._steps)
         self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
@@ -109,7 +113,8 @@ class Training:
             self._save()
 
     def _due(self, every: int) -> bool:
-        return bool(len(self._held)) and (self._step == self._steps or (every > 0 and self._step % every == 0))
+        due = self._step == self._steps or (every > 0 and self._step % every == 0)
+        return due and bool(len(self._held) or (self._config.decoder and self._tasks))
 
     def _learn(self) -> tuple[dict[str, float | None], int]:
         """An optimiser step: what was measured in it, and how many tokens it took."""
@@ -139,9 +144,14 @@ class Training:
         }, tokens
 
     def _measured(self) -> dict[str, float | None]:
-        """Loss and accuracy a token on what was held out."""
-        sequences = [self._held[index] for index in range(min(len(self._held), self._config.validation.most))]
-        found = measure(self._policy, sequences, self._config.together)
+        """Loss and accuracy a token on what was held out, and how many tasks the pipeline solves with these weights."""
+        found: dict[str, float | None] = {}
+        if sequences := [self._held[index] for index in range(min(len(self._held), self._config.validation.most))]:
+            found |= measure(self._policy, sequences, self._config.together)
+        if self._config.decoder and self._tasks:
+            work, options = self._work, self._config.validation
+            work.ask(work.session.load_weights(self._config.decoder, self._policy.merged()))
+            found |= work.ask(accuracy(work.session, self._tasks, options.parallel, self._config.seed))
         self._work.emit(Evaluated(step=self._step, metrics=found))
         return {f"eval_{name}": value for name, value in found.items()}
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from k2core.plugin import PluginConfig
 
 from .modelling.config import ModelOptions, OptionTable
+from .tasks.config import TaskOptions
 
 
 class OptimizerOptions(OptionTable):
@@ -60,6 +61,7 @@ class TrainerOptions(PluginConfig):
     model: ModelOptions = ModelOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
+    tasks: TaskOptions = TaskOptions()
 
 
 def learning_rate(step: int, steps: int, options: OptimizerOptions) -> float:

@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny() -> Any:
     """The module that makes tiny random models."""
-    pytest.importorskip("torch")
+    pytest.importorskip("torch").set_num_threads(1)
     path = Path(__file__).parents[2] / "k2core-decoder-transformers" / "tests" / "tiny.py"
     spec = importlib.util.spec_from_file_location("tiny", path)
     assert spec is not None
@@ -20,12 +20,3 @@ def tiny() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(1)

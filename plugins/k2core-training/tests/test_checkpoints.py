@@ -123,10 +123,15 @@ def test_a_folder_that_is_replaced_stays_when_that_fails(tmp_path: Path) -> None
     target = tmp_path / "model"
     with replacing(target) as scratch:
         (scratch / "a").write_text("1")
-    with pytest.raises(RuntimeError, match="no"), replacing(target) as scratch:
-        (scratch / "a").write_text("2")
-        raise RuntimeError("no")
-    with pytest.raises(DiskError, match="cannot write .*model: No space"), replacing(target):
-        raise OSError(28, "No space left on device")
+
+    def fail(error: Exception) -> None:
+        with replacing(target) as scratch:
+            (scratch / "a").write_text("2")
+            raise error
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail(RuntimeError("no"))
+    with pytest.raises(DiskError, match=r"cannot write .*model: No space"):
+        fail(OSError(28, "No space left on device"))
     assert (target / "a").read_text() == "1"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

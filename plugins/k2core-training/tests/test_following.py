@@ -6,10 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-
 from k2core_training.errors import DiskError
 from k2core_training.following.live import Live, duration, sparkline
 from k2core_training.following.metrics import Metrics, read
@@ -18,21 +18,20 @@ from k2core_training.following.series import labels, panels
 
 
 def test_lines_are_there_at_once_and_what_is_not_finite_is_null(tmp_path: Path) -> None:
-    metrics = Metrics(tmp_path)
-    assert metrics.log(1, loss=2.5, grad_norm=float("nan")) == {"loss": 2.5, "grad_norm": None}
+    with closing(Metrics(tmp_path)) as metrics:
+        assert metrics.log(1, loss=2.5, grad_norm=float("nan")) == {"loss": 2.5, "grad_norm": None}
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "loss": 2.5, "grad_norm": null}\n'
 
 
 def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
-    metrics = Metrics(tmp_path)
-    metrics.log(1, loss=1.0)
-    at = metrics.offset
-    metrics.log(2, loss=0.5)
-    metrics.close()
+    with closing(Metrics(tmp_path)) as metrics:
+        metrics.log(1, loss=1.0)
+        at = metrics.offset
+        metrics.log(2, loss=0.5)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "lo')
-    again = Metrics(tmp_path, at)
-    again.log(2, loss=0.75)
+    with closing(Metrics(tmp_path, at)) as again:
+        again.log(2, loss=0.75)
     assert [row["loss"] for row in read(tmp_path)] == [1.0, 0.75]
     with pytest.raises(DiskError, match="shorter than at the checkpoint"):
         Metrics(tmp_path, 10_000)
@@ -74,10 +73,10 @@ def test_the_line_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def training(folder: Path, steps: int, shift: float = 0.0) -> Path:
-    metrics = Metrics(folder)
-    for step in range(1, steps + 1):
-        values = {"loss": 3 / step + shift, "lr": 1e-4, "grad_norm": None if step == 2 else 1.0}
-        metrics.log(step, **values, **({"eval_loss": 2 / step} if step % 10 == 0 else {}))
+    with closing(Metrics(folder)) as metrics:
+        for step in range(1, steps + 1):
+            values = {"loss": 3 / step + shift, "lr": 1e-4, "grad_norm": None if step == 2 else 1.0}
+            metrics.log(step, **values, **({"eval_loss": 2 / step} if step % 10 == 0 else {}))
     return folder
 
 

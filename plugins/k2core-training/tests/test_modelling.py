@@ -72,7 +72,9 @@ def test_no_sequence_sees_another(folders: dict[str, Path]) -> None:
     """Changing one sample changes nothing of the others, to the bit, neither scores nor gradients of their embeddings."""
     ours = loaded(folders["llama"])
     changed = [SEQUENCES[0], TokenSequence([299, 298], slice(1, None)), *SEQUENCES[2:]]
-    first, second = (ours.logprobs(ours.packed(some)).logprobs.split([len(s.places()) for s in some]) for some in (SEQUENCES, changed))
+    first, second = (
+        ours.logprobs(ours.packed(some)).logprobs.split([len(s.places()) for s in some]) for some in (SEQUENCES, changed)
+    )
     assert [bool(torch.equal(a, b)) for a, b in zip(first, second, strict=True)] == [True, False, True, True, True]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from k2core.config import PipelineConfig
-    from k2core.types import TrainReport
+    from k2core.types import Task, TrainReport
 
 
 def add(subparsers: Any, name: str, summary: str) -> None:
@@ -85,7 +85,24 @@ async def _watched(config: PipelineConfig, received: list[int]) -> TrainReport:
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop, each)
     async with Runtime(config) as runtime:
-        return await runtime.train(())
+        return await runtime.train(await asyncio.to_thread(tasks_of, config))
+
+
+def tasks_of(config: PipelineConfig) -> list[Task]:
+    """The tasks that [trainer.tasks] names. Raises `ConfigError`."""
+    from k2core.config import validated
+    from k2core.registry import Registry
+
+    from ..options import TrainerOptions
+    from ..tasks.config import TaskOptions
+    from ..tasks.loading import load
+
+    assert config.trainer is not None
+    kind = Registry().load("trainer", config.trainer.use).config_type()
+    if not issubclass(kind, TrainerOptions):
+        return []
+    options = validated(TaskOptions, config.trainer.options.get("tasks", {}), "trainer.tasks")
+    return load(options, config.tasks)
 
 
 def told(report: TrainReport) -> str:

@@ -13,7 +13,8 @@ from ..errors import DiskError
 
 NAME = "metrics.jsonl"
 CLOCKS = ("seconds", "tokens_per_second", "step_seconds", "memory_mb")
-"""Values that depend on the machine; all others are the same in a training that was interrupted and in one that was not."""
+"""Values that depend on the machine, as do those whose names begin with `seconds_`; all others are the same in a training that was
+interrupted and in one that was not."""
 
 
 class Metrics:
@@ -26,11 +27,15 @@ class Metrics:
             folder.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = self.path.open("ab", buffering=0)
             if at is not None:
-                if self.path.stat().st_size < at:
-                    raise DiskError(f"{self.path} is shorter than at the checkpoint: it was changed, and steps are missing in it")
-                self._file.truncate(at)
+                self._cut(at)
         except OSError as error:
             raise DiskError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def _cut(self, at: int) -> None:
+        if self.path.stat().st_size < at:
+            self._file.close()
+            raise DiskError(f"{self.path} is shorter than at the checkpoint: it was changed, and steps are missing in it")
+        self._file.truncate(at)
 
     @property
     def offset(self) -> int:
@@ -60,6 +65,11 @@ class Metrics:
 
     def close(self) -> None:
         self._file.close()
+
+
+def is_clock(name: str) -> bool:
+    """Whether a value depends on the machine."""
+    return name in CLOCKS or name.startswith("seconds_")
 
 
 def finite(value: float | int | None) -> float | int | None:

@@ -31,12 +31,19 @@ def _one(q: Tensor, k: Tensor, v: Tensor, group: Group, scale: float, window: in
     shape = (group.size, group.length)
     if group.gather is not None:
         q, k, v = (part.index_select(0, group.gather) for part in (q, k, v))
+    grouped = q.shape[1] != k.shape[1]
+    if grouped and q.device.type == "cpu":  # torch's fused kernel for the CPU wants as many keys as queries
+        k, v, grouped = _repeated(k, q.shape[1]), _repeated(v, q.shape[1]), False
     wide, high, deep = (part.view(*shape, *part.shape[1:]).transpose(1, 2) for part in (q, k, v))
     mask = _windowed(group.length, window, q) if 0 < window < group.length else None
-    grouped = q.shape[1] != k.shape[1]
     out = scaled_dot_product_attention(wide, high, deep, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped)
     flat = out.transpose(1, 2).reshape(group.size * group.length, q.shape[1], v.shape[2])
     return flat if group.scatter is None else flat.index_select(0, group.scatter)
+
+
+def _repeated(x: Tensor, heads: int) -> Tensor:
+    """Each of the heads of x [tokens, heads, size] several times in a row."""
+    return x.unsqueeze(2).expand(-1, -1, heads // x.shape[1], -1).reshape(len(x), heads, -1)
 
 
 def _windowed(length: int, window: int, like: Tensor) -> Tensor:

@@ -47,6 +47,29 @@ def _scores(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: fl
     return made if temperature == 1.0 else made.div_(temperature)
 
 
+class _Softened(NamedTuple):
+    """A part of the targets; all are [rows] but for `exps`."""
+
+    logprobs: Tensor
+    correct: Tensor
+    entropy: Tensor | None
+    top: Tensor
+    exps: Tensor
+    """[rows, vocabulary]: exp(score - top), in the scores' own memory where no entropy is wanted."""
+    total: Tensor
+    """Their sum."""
+
+
+def _soften(scores: Tensor, labels: Tensor, entropy: bool) -> _Softened:
+    """Passes over the scores are what costs here, so there are few. H = log Σe - Σ e (s - top) / Σe."""
+    chosen, top = scores.gather(1, labels.unsqueeze(1)).squeeze(1), scores.amax(-1)
+    shifted = scores.sub_(top.unsqueeze(1))
+    exps = shifted.exp() if entropy else shifted.exp_()
+    total = exps.sum(-1)
+    spread = total.log() - shifted.mul_(exps).sum(-1) / total if entropy else None
+    return _Softened(chosen - top - total.log(), chosen == top, spread, top, exps, total)
+
+
 class _Grads:
     """Gradients of the head, summed over parts in float32 where there are several."""
 
@@ -92,16 +115,12 @@ class _LogProbs(Function):
         kept = list[Tensor]()
         for at in range(0, total, step):
             part = slice(at, at + step)
-            scores = _scores(hidden[part], weight, bias, temperature)
-            lse[part] = scores.logsumexp(-1)
-            chosen = scores.gather(1, labels[part].unsqueeze(1)).squeeze(1)
-            logprobs[part] = chosen - lse[part]
-            correct[part] = chosen == scores.amax(-1)
+            made = _soften(_scores(hidden[part], weight, bias, temperature), labels[part], entropy)
+            logprobs[part], correct[part], lse[part] = made.logprobs, made.correct, made.top + made.total.log()
+            if entropies is not None and made.entropy is not None:
+                entropies[part] = made.entropy
             if keep:
-                kept.append(scores)
-            if entropies is not None:
-                shifted = scores - lse[part].unsqueeze(1)
-                entropies[part] = -(shifted.exp().mul_(shifted)).sum(-1)
+                kept.append(made.exps.div_(made.total.unsqueeze(1)))
         ctx.save_for_backward(hidden, weight, bias, labels, lse, *kept)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(correct, *([] if entropies is None else [entropies]))
@@ -115,9 +134,11 @@ class _LogProbs(Function):
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for number, at in enumerate(range(0, total, step)):
             part = slice(at, at + step)
-            scores = kept[number].clone() if kept else _scores(hidden[part], weight, bias, ctx.temperature)
             share = (grad[part] / ctx.temperature).unsqueeze(1)
-            d = scores.sub_(lse[part].unsqueeze(1)).exp_().mul_(-share)
+            if kept:
+                d = kept[number] * -share
+            else:
+                d = _scores(hidden[part], weight, bias, ctx.temperature).sub_(lse[part].unsqueeze(1)).exp_().mul_(-share)
             d.scatter_add_(1, labels[part].unsqueeze(1), share)
             d = d.to(hidden.dtype)
             if of_hidden is not None:
@@ -153,13 +174,12 @@ class _CrossEntropy(Function):
         for at in range(0, total, step):
             part = slice(at, at + step)
             scores = _scores(hidden[part], weight, bias, 1.0)
-            own = labels[part].unsqueeze(1)
-            lse, chosen = scores.logsumexp(-1, keepdim=True), scores.gather(1, own)
-            logprobs[part] = (chosen - lse).squeeze(1)
-            correct[part] = (chosen == scores.amax(-1, keepdim=True)).squeeze(1)
+            made = _soften(scores, labels[part], False)
+            logprobs[part], correct[part] = made.logprobs, made.correct
             if any(wanted):
                 share = weights[part].unsqueeze(1)
-                d = scores.sub_(lse).exp_().mul_(share).scatter_add_(1, own, -share).to(hidden.dtype)
+                d = made.exps.mul_(share / made.total.unsqueeze(1))
+                d = d.scatter_add_(1, labels[part].unsqueeze(1), -share).to(hidden.dtype)
                 if of_hidden is not None:
                     of_hidden[part] = d @ weight
                 grads.add(d, hidden[part])
