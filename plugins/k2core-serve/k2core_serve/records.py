@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,8 +44,8 @@ class Recorder(Protocol):
     def event(self, id: str, event: Event) -> None:
         """An event of the run, in order; `RunEnded` is the last."""
 
-    def end(self, record: RequestRecord) -> None:
-        """Result or error, usage and seconds are filled in."""
+    def end(self, record: RequestRecord) -> Future[bool] | None:
+        """Result or error, usage and seconds are filled in. The future is done when the record is safe; an answer waits for it."""
 
 
 class NoRecorder:
@@ -57,4 +58,4 @@ class NoRecorder:
         pass
 
     def end(self, record: RequestRecord) -> None:
-        pass
+        return None

@@ -1,0 +1,28 @@
+"""What all parts of a server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .admission.gate import Gate
+from .pipelines.live import Pipelines
+from .pipelines.serving import Serving
+from .pipelines.shadow import Shadows
+from .records import Recorder
+from .settings import Settings
+from .watching.metrics import Metrics
+
+
+@dataclass
+class Services:
+    """One server's."""
+
+    settings: Settings
+    gate: Gate
+    pipelines: Pipelines
+    serving: Serving
+    shadows: Shadows
+    recorder: Recorder
+    metrics: Metrics
+    ready: bool = False
+    """Every pipeline has started, and nothing asks the server to end."""

@@ -1,0 +1,41 @@
+"""`/healthz`, `/readyz`, `/metrics`: for supervisors, without a key; they tell figures and no texts."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import Receive, Scope, Send
+
+from ..http import send_bytes, send_json
+from ..services import Services
+
+
+class Health:
+    """The process answers."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, {"status": "ok"})
+
+
+class Ready:
+    """Every pipeline has started, and the server is not on its way out."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ready = self._services.ready
+        await send_json(send, {"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+
+class MetricsPage:
+    """Prometheus reads it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, metrics = self._services, self._services.metrics
+        metrics.running.set(services.gate.places.running)
+        metrics.queued.set(services.gate.places.waiting)
+        metrics.retiring.set(services.pipelines.retiring)
+        await send_bytes(send, metrics.text(), CONTENT_TYPE_LATEST)

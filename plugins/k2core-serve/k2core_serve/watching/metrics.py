@@ -1,0 +1,52 @@
+"""Figures for Prometheus. Labels are configured names only, so that no client can make more of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from ..pipelines.version import Version
+    from ..records import RequestRecord
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
+CALLS = ("started", "served", "cancelled", "failed", "cached")
+
+
+class Metrics:
+    """One server's, in a registry of its own, so that several servers can be in one process."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        self.requests = Counter("k2core_requests", "Requests answered.", ["model", "endpoint", "status"], registry=own)
+        self.seconds = Histogram("k2core_request_seconds", "Their time.", ["endpoint"], buckets=SECONDS, registry=own)
+        first = "Until the first event of a stream."
+        self.first_event = Histogram("k2core_first_event_seconds", first, ["endpoint"], buckets=SECONDS, registry=own)
+        self.in_flight = Gauge("k2core_requests_in_flight", "Requests being served, waiting ones included.", registry=own)
+        self.running = Gauge("k2core_requests_running", "Requests at work.", registry=own)
+        self.queued = Gauge("k2core_requests_queued", "Requests that wait.", registry=own)
+        self.retiring = Gauge("k2core_versions_retiring", "Old versions that still serve.", registry=own)
+        self.gone = Counter("k2core_clients_gone", "Clients that left before their answer.", ["endpoint"], registry=own)
+        self.runs = Counter("k2core_runs", "Runs ended.", ["model", "outcome"], registry=own)
+        self.tokens = Counter("k2core_tokens", "Tokens spent.", ["model", "role", "kind"], registry=own)
+        self.calls = Counter("k2core_calls", "Calls to decoders.", ["model", "role", "outcome"], registry=own)
+        self.swaps = Counter("k2core_swaps", "Pipelines swapped or refused.", ["model", "outcome"], registry=own)
+
+    def request(self, model: str, endpoint: str, status: int, seconds: float) -> None:
+        self.requests.labels(model, endpoint, str(status)).inc()
+        self.seconds.labels(endpoint).observe(seconds)
+
+    def heard(self, record: RequestRecord, version: Version, seed: int) -> None:
+        """A run has ended."""
+        self.runs.labels(record.pipeline, "failed" if record.error else "served").inc()
+        for role, usage in record.usage.items():
+            self.tokens.labels(record.pipeline, role, "prompt").inc(usage.prompt_tokens)
+            self.tokens.labels(record.pipeline, role, "completion").inc(usage.completion_tokens)
+            for outcome in CALLS:
+                if count := getattr(usage, outcome):
+                    self.calls.labels(record.pipeline, role, outcome).inc(count)
+
+    def text(self) -> bytes:
+        """Prometheus's text format."""
+        return generate_latest(self.registry)
