@@ -101,9 +101,6 @@ def checked_verdicts(made: Any, candidates: Sequence[Candidate], slot: Slot) -> 
     if len(by_id) < len(made) or set(by_id) != {c.id for c in candidates}:
         wanted, got = [c.id for c in candidates], [v.candidate_id for v in made]
         raise PluginError(f"k2_verify must return one verdict for each of {wanted}, not for {got}", "verifier", slot.use)
-    for verdict in made:
-        if not 0.0 <= verdict.score <= 1.0:
-            raise PluginError(
-                f"candidate {verdict.candidate_id} has score {verdict.score}, which is not in 0..1", "verifier", slot.use
-            )
+    if odd := next((v for v in made if not 0.0 <= v.score <= 1.0), None):
+        raise PluginError(f"candidate {odd.candidate_id} has score {odd.score}, which is not in 0..1", "verifier", slot.use)
     return [by_id[c.id].model_copy(update={"verifier": slot.name}) for c in candidates]

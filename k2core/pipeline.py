@@ -18,9 +18,8 @@ class Pipeline:
 
     def __init__(self, config: PipelineConfig, slots: Sequence[Slot], manager: pluggy.PluginManager) -> None:
         self.config, self.manager = config, manager
-        self.planner = next((s for s in slots if s.role == "planner"), None)
-        self.sampler = next((s for s in slots if s.role == "sampler"), None)
-        self.trainer = next((s for s in slots if s.role == "trainer"), None)
+        by_role = {slot.role: slot for slot in slots}
+        self.planner, self.sampler, self.trainer = map(by_role.get, ("planner", "sampler", "trainer"))
         self.verifiers = [s for s in slots if s.role == "verifier"]
         self.consulted = set(self.sampler.plugin.config.named("verifiers").values()) if self.sampler else set[str]()
         """Verifiers that the sampler asks itself."""
@@ -28,12 +27,13 @@ class Pipeline:
         self.tasks = {s.name: s for s in slots if s.role == "tasks"}
         self.slots = list(slots)
         everyone = manager.get_plugins()
-        self._callers = {
+        self.callers = {
             (slot.path, hook): manager.subset_hook_caller(hook, everyone - {slot.plugin})
             for slot in slots
             for hook in vars(Specs)
             if hook.startswith("k2_") and hasattr(slot.plugin, hook)
         }
+        """By path and hook: what every plugin implements, through pluggy."""
         self.observers = self._all("k2_event")
         self.wrappers = self._all("k2_around")
         """Outermost first."""
@@ -41,11 +41,13 @@ class Pipeline:
     def _all(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
         """Path and caller of every plugin that implements a hook, by rank, those of equal rank in the configuration's order."""
         ranked = sorted(self.slots, key=lambda slot: slot.plugin.rank)
-        return [(slot.path, self._callers[slot.path, hook]) for slot in ranked if (slot.path, hook) in self._callers]
+        return [(slot.path, self.callers[slot.path, hook]) for slot in ranked if (slot.path, hook) in self.callers]
 
-    def caller(self, slot: Slot, hook: str) -> Callable[..., Any] | None:
-        """The hook of one plugin alone, through pluggy, or None if it does not implement it."""
-        return self._callers.get((slot.path, hook))
+    def caller(self, slot: Slot, hook: str) -> Callable[..., Any]:
+        """The hook of one plugin alone, through pluggy. Raises `ConfigError` when the plugin does not implement it."""
+        if (slot.path, hook) not in self.callers:
+            raise ConfigError(f"the {slot.role} {slot.use!r} does not implement {hook}", slot.path)
+        return self.callers[slot.path, hook]
 
     def decoder(self, name: str) -> Slot:
         """The decoder under `[decoders.<name>]`. Raises `ConfigError` when there is none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypedDict, Unpack
 
 from .events import Event
-from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Usage, Verdict
+from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Result, Usage, Verdict
 
 
 class _Unset:
@@ -109,8 +109,21 @@ class Run(Protocol):
 class Session(Protocol):
     """What a trainer works with: runs that it opens itself."""
 
+    effective: Mapping[str, Any]
+    """The whole pipeline's configuration with every default filled in, as plain JSON types."""
+
     def open(self, problem: Problem, *, seed: int | None = None) -> AbstractAsyncContextManager[Run]:
         """A run on `problem`, for `decode` and `verify`; leaving the block settles its usage."""
+
+    async def solve(self, problem: Problem, *, seed: int | None = None) -> Result:
+        """The whole pipeline's answer, as it would serve it: for measuring on the way. Raises what a request raises."""
+
+    async def load_weights(self, decoder: str, weights: Mapping[str, Any] | str) -> None:
+        """Give `[decoders.<decoder>]` other weights of its model: by parameter name, or a folder of safetensors.
+
+        Decoding that begins after this has returned uses them. Raises `ConfigError` where there is no such decoder or it takes
+        no weights, `PluginError` where these are not its model's.
+        """
 
     def emit(self, event: Event) -> None: ...
 

@@ -180,8 +180,7 @@ def check_class(role: str, name: str, plugin: Any) -> type[Plugin]:
         raise PluginIncompatible(f"{label}: there is no such role; roles are {', '.join(ROLE_VERSIONS)}")
     if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
         raise PluginIncompatible(f"{label}: the entry point must name a class derived from k2core.Plugin, not {plugin!r}")
-    due = ROLE_HOOKS.get(role)
-    if due and not callable(getattr(plugin, due, None)):
+    if (due := ROLE_HOOKS.get(role)) and not callable(getattr(plugin, due, None)):
         raise PluginIncompatible(f"{label}: {plugin.__qualname__} does not implement {due}")
     for hook in (h for h in vars(Specs) if h.startswith("k2_") and hasattr(plugin, h)):
         if not hasattr(getattr(plugin, hook), f"{PROJECT}_impl"):

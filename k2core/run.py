@@ -226,10 +226,8 @@ class Run:
         return call.result
 
     async def _invoke(self, slot: Slot, hook: str, call: Call, scope: Run) -> Any:
-        caller = self._pipeline.caller(slot, hook)
-        assert caller is not None  # the registry has checked that the role's hook is there
         with boundary(slot.role, slot.use):
-            answer = caller(run=scope, **call.args)
+            answer = self._pipeline.caller(slot, hook)(run=scope, **call.args)
             return None if answer is None else await answer
 
     # decoding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -84,7 +84,7 @@ class Runtime:
                 raise
 
     async def _lifecycle(self, slot: Slot, hook: str) -> None:
-        if caller := self._pipeline.caller(slot, hook):
+        if caller := self._pipeline.callers.get((slot.path, hook)):
             await asyncio.gather(*caller())
 
     async def stop(self) -> None:
@@ -169,25 +169,27 @@ class Runtime:
     async def train(self, tasks: Sequence[Task]) -> TrainReport:
         """Train with the pipeline's trainer. Raises `ConfigError` when it has none."""
         await self.start()
-        slot = self._pipeline.trainer
-        caller = slot and self._pipeline.caller(slot, "k2_train")
-        if not slot or not caller:
+        if (slot := self._pipeline.trainer) is None:
             raise ConfigError("the pipeline has no [trainer]", "trainer")
         with boundary("trainer", slot.use):
-            report = await caller(session=self, tasks=tasks)
+            report = await self._pipeline.caller(slot, "k2_train")(session=self, tasks=tasks)
         if not isinstance(report, TrainReport):
             raise PluginError(f"k2_train must return a TrainReport, not {report!r:.80}", "trainer", slot.use)
         return report
 
     def tasks(self, source: str, name: str, *, split: str = "test", limit: int | None = None, seed: int = 0) -> Iterator[Task]:
         """The tasks of data set `name` from the plugin under `[tasks.<source>]`."""
-        slot = self._pipeline.tasks.get(source)
-        caller = slot and self._pipeline.caller(slot, "k2_tasks")
-        if not slot or not caller:
+        if (slot := self._pipeline.tasks.get(source)) is None:
             raise ConfigError(f"[tasks] has: {', '.join(self._pipeline.tasks) or 'none'}", f"tasks.{source}")
         with boundary("tasks", slot.use):
-            found: Iterable[Task] = caller(name=name, split=split, limit=limit, seed=seed)
-            yield from found
+            yield from self._pipeline.caller(slot, "k2_tasks")(name=name, split=split, limit=limit, seed=seed)
+
+    async def load_weights(self, decoder: str, weights: Mapping[str, Any] | str) -> None:
+        """See `ports.Session.load_weights`."""
+        await self.start()
+        slot = self._pipeline.decoder(decoder)
+        with boundary("decoder", slot.use):
+            await self._pipeline.caller(slot, "k2_load_weights")(weights=weights)
 
     @asynccontextmanager
     async def open(self, problem: Problem | str, *, seed: int | None = None) -> AsyncIterator[Run]:

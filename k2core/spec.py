@@ -5,8 +5,9 @@ An implementation may take fewer arguments than its specification lists, never o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pluggy
 
@@ -71,6 +72,15 @@ class Specs:
 
         :param run: the run this call belongs to; a cancelled call must stop its back end before it returns.
         :param request: prompt, sampling settings and number of choices.
+        """
+
+    @hookspec(firstresult=True)
+    async def k2_load_weights(self, weights: Mapping[str, Any] | str) -> None:
+        """Decode with other weights of the same model from now on: for decoders whose model can be trained; optional.
+
+        Requests that run when it is called end with the weights they began with; those that come later see the new ones only.
+
+        :param weights: arrays of this process by parameter name, not to be kept, or a folder of safetensors.
         """
 
     @hookspec(firstresult=True)

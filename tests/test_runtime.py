@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +13,9 @@ from parts import plugin, registry, runtime
 import k2core
 from k2core import (
     ConfigError,
+    DecodeRequest,
     K2Error,
+    Message,
     PipelineConfig,
     Plugin,
     PluginConfig,
@@ -25,7 +27,7 @@ from k2core import (
     TrainReport,
     hookimpl,
 )
-from k2core.testing import fake_decoder
+from k2core.testing import FakeDecoder, fake_decoder
 
 
 class Nothing(PluginConfig):
@@ -243,6 +245,45 @@ def test_a_trainer_rolls_out_and_is_rewarded_through_the_kernel() -> None:
 
     report, served = asyncio.run(main())
     assert (report.steps, report.metrics["reward"], served) == (4, 0.5, 4)
+
+
+class Learns(FakeDecoder):
+    """Says what it was last given as weights."""
+
+    said = "nothing"
+
+    @hookimpl
+    async def k2_load_weights(self, weights: Mapping[str, Any] | str) -> None:
+        if not weights:
+            raise ValueError("these are no weights")
+        self.said = str(weights)
+
+    def _reply(self, request: DecodeRequest, index: int) -> str:
+        return self.said
+
+
+async def _decoded(made: Runtime) -> str:
+    async with made.open("x") as run:
+        return (await run.decode(DecodeRequest(messages=(Message(role="user", content="x"),))))[0].text
+
+
+def test_a_decoder_is_given_other_weights_by_its_name() -> None:
+    async def main() -> None:
+        decoders = {"solver": {"use": "learns"}, "other": {"use": "learns"}, "fixed": {"use": "fake"}}
+        async with runtime({"decoders": decoders}, learns=("decoder", Learns)) as made:
+            await made.load_weights("solver", "/tmp/step-1")
+            assert await _decoded(made) == "/tmp/step-1"
+            other = next(slot.plugin for slot in made._pipeline.slots if slot.name == "other")
+            assert isinstance(other, Learns)
+            assert other.said == "nothing"
+            with pytest.raises(ConfigError, match=r"decoders.fixed: the decoder 'fake' does not implement k2_load_weights"):
+                await made.load_weights("fixed", {})
+            with pytest.raises(ConfigError, match="there is no decoder 'nobody'"):
+                await made.load_weights("nobody", {})
+            with pytest.raises(PluginError, match=r"learns \(decoder\): ValueError: these are no weights"):
+                await made.load_weights("solver", {})
+
+    asyncio.run(main())
 
 
 def test_a_pipeline_without_trainer_or_tasks_says_so() -> None:

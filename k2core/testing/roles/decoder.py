@@ -154,3 +154,40 @@ def survives_odd_requests(subject: Subject) -> Faults:
 
     subject.play(main).value()
     yield from faults
+
+
+WRONG: dict[str, Any] = {
+    "no array at all": {},
+    "a parameter that no model has": {"no.such.parameter": 1.0},
+    "a folder that is not there": "no/such/folder",
+}
+
+
+@check("decoder")
+def wrong_weights_change_nothing(subject: Subject) -> Faults:
+    """If it has `k2_load_weights`, it refuses with an ordinary exception what are no weights of its model, and decodes as before."""
+    from ..subject import request_for
+
+    if not hasattr(subject.cls, "k2_load_weights"):
+        raise Skipped("it has no k2_load_weights")
+    faults: list[str] = []
+
+    async def main() -> None:
+        problem = subject.problems[0]
+        async with subject.scene() as scene, scene.runtime.open(problem, seed=1) as run:
+            request = request_for(problem, run, temperature=0.0)
+            before = (await run.decode(request))[0].text
+            for name, weights in WRONG.items():
+                try:
+                    await scene.call("k2_load_weights", weights=weights)
+                except Exception as error:
+                    faults.extend(
+                        [] if str(error) else [f"given {name} it raises a bare {type(error).__name__}; say what is wrong"]
+                    )
+                else:
+                    faults.append(f"it takes {name} for weights; raise a ValueError that says what is missing")
+            if (after := (await run.decode(request))[0].text) != before:
+                faults.append(f"after refusing weights it says {after!r:.60}, before {before!r:.60}")
+
+    subject.play(main).value()
+    yield from faults
