@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_and_what_was_saved_is_gone_on_with(base: Path, fork
     out = tmp_path / "out"
     status, said = forks.run(command(base, "full", out, "--set", "trainer.checkpoint.every=5"), fsize=100_000)
     assert status == 1, said
-    assert "no checkpoint of step 5 could be written" in said
+    assert "the checkpoint of step 5 could not be written" in said
     assert "Make room, and resume" in said
     status, said = forks.run(command(base, "full", out, "--resume"))
     assert status == 0, said

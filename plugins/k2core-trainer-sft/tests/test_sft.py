@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from k2core_trainer_sft import Sft
+from k2core_trainer_sft import Sft, SftConfig
+from k2core_trainer_sft.config import ValidationOptions
 from k2core_training.following.metrics import read
 
 from k2core import (
@@ -29,6 +31,7 @@ from k2core import (
     Problem,
     Registry,
     Runtime,
+    Task,
     TrainReport,
     hookimpl,
 )
@@ -70,14 +73,14 @@ def pipeline(folder: Path, model: Path, some: Sequence[Any], **trainer: Any) -> 
     return {"trainer": {"use": "sft", "out": str(folder / "out"), "model": options, "data": data, **trainer}}
 
 
-def train(config: dict[str, Any]) -> tuple[TrainReport, list[Event]]:
+def train(config: dict[str, Any], tasks: Sequence[Task] = ()) -> tuple[TrainReport, list[Event]]:
     heard: list[Event] = []
     registry = Registry()
     registry.add("hook", "ear", type("Ear", (Ear,), {"heard": heard, "__annotations__": {"config": EarConfig}}))
 
     async def main() -> TrainReport:
         async with Runtime(PipelineConfig.from_dict({**config, "hooks": {"ear": {}}}), registry=registry) as runtime:
-            return await runtime.train(())
+            return await runtime.train(tasks)
 
     return asyncio.run(main()), heard
 
@@ -139,6 +142,26 @@ def test_what_is_told_and_measured(model: Path, tmp_path: Path) -> None:
     assert [line["tokens"] for line in lines] == sorted(line["tokens"] for line in lines)
     exported = tmp_path / "out" / "checkpoints" / f"step-{report.steps:08d}" / "model" / "model.safetensors"
     assert exported.read_bytes() == (tmp_path / "out" / "model" / "model.safetensors").read_bytes()
+
+
+def test_the_pipeline_solves_tasks_with_what_was_learnt(model: Path, tmp_path: Path) -> None:
+    """An answer learnt by heart: the decoder, given the weights, cannot know it at first and does at the end."""
+    some = [row("What is 2 + 2?", "\\boxed{4}")] * 2
+    config = pipeline(
+        tmp_path, model, some, data={"duplicates": "keep"}, steps=40, batch=2, decoder="solver", validation={"every": 1},
+        optimizer={"lr": 0.01},
+    )  # fmt: skip
+    decoder = {"use": "transformers", "model": str(model), "dtype": "float32", "threads": 1, "context": 64}
+    more = {
+        "sampler": {"use": "single", "temperature": 0.0, "max_tokens": 16},
+        "verifiers": {"math": {}},
+        "decoders": {"solver": decoder},
+    }
+    task = Task(problem=Problem(prompt="What is 2 + 2?"), reference="4", meta={"split": "validation"})
+    report, _ = train({**config, **more}, [task])
+    measured = [line["eval_accuracy"] for line in read(tmp_path / "out")]
+    assert (measured[0], measured[-1]) == (0.0, 1.0)
+    assert report.metrics["eval_failed"] == 0
 
 
 def test_validation_files_are_not_trained_on(model: Path, tmp_path: Path) -> None:
@@ -205,3 +228,11 @@ def test_a_folder_is_needed(model: Path, tmp_path: Path) -> None:
     config = pipeline(tmp_path, model, SUMS, out="")
     with pytest.raises(ConfigError, match=r"trainer\.out"):
         train(config)
+
+
+def test_the_readme_names_every_option() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    table = text.split("## Options")[1].split("## Limits")[0]
+    named = set(re.findall(r"`(\w+)`", table))
+    assert set(SftConfig.model_fields) <= named
+    assert set(ValidationOptions.model_fields) <= named

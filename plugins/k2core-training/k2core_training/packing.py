@@ -33,9 +33,7 @@ def pack(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     if order and lengths[order[0]] > max_tokens:
-        raise ValueError(
-            f"sequence {order[0]} has {lengths[order[0]]:,} tokens, more than the {max_tokens:,} that are packed together"
-        )
+        raise ValueError(f"sequence {order[0]} has {lengths[order[0]]:,} tokens; only {max_tokens:,} are packed together")
     bins: list[list[int]] = []
     rooms: list[tuple[int, int]] = []  # room left and bin, sorted: the tightest bin that fits is found by bisection
     for index in order:

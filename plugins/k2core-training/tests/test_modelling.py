@@ -136,6 +136,7 @@ def test_temperature_and_no_gradient(folders: dict[str, Path]) -> None:
         assert not ours.cross_entropy(batch).loss.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
 @pytest.mark.parametrize("kind", ["llama", "gpt2-not", "qwen3"])
 def test_adapters_compute_what_pefts_do(folders: dict[str, Path], kind: str, tmp_path: Path) -> None:
     if kind == "gpt2-not":  # its layers are no plain linear ones

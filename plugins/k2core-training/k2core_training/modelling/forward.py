@@ -92,7 +92,8 @@ def _checkpoint_layers(model: Any) -> None:
     """Layers do it in training mode only, in which we leave them alone: dropout within them stays off."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable  # its older name
+    enable({"use_reentrant": False, "preserve_rng_state": False})
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.training = True
