@@ -42,7 +42,7 @@ _DEFINITIONS = re.compile(r"\\(?:[a-zA-Z]*newcommand|[egx]?def|let|newenvironmen
 _ENVIRONMENTS = (
     "align|aligned|equation|gather|gathered|multline|eqnarray|cases|array|matrix|pmatrix|bmatrix|vmatrix|Bmatrix|split|alignat"
 )
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"(?P<fence>```.{0,20000}?(?:```|\Z)|`[^`\n]{1,300}`)"
     r"|\$\$(?P<display>.{1,2000}?)\$\$"
     r"|\\\[(?P<bracket>(?:[^\\]|\\(?!\[)){1,2000}?)\\\]"
@@ -52,6 +52,7 @@ _FORMULA = re.compile(
     r"|(?<![\\$])\$(?![\s$])(?P<inline>(?:[^$`\\\n]|\\.|\n(?!\s*\n)){1,2000}?)(?<!\s)\$(?![\d$])",
     re.DOTALL,
 )
+"""Formulas with their delimiters, and code, in which there are none. `Maths.found` lays out a match."""
 
 
 class Maths:
@@ -69,8 +70,8 @@ class Maths:
         """The text for HTML with its formulas laid out. Code between back-ticks is left alone."""
         found = []
         at = 0
-        for match in _FORMULA.finditer(text):
-            made = self._formula(match)
+        for match in FORMULA.finditer(text):
+            made = self.found(match)
             alone = made.startswith(
                 '<math display="block"'
             )  # has a line of its own, so that the breaks around it would be one too many
@@ -79,7 +80,8 @@ class Maths:
             at = match.end() + (alone and text.startswith("\n", match.end()))
         return Markup("").join([*found, shown(text[at:])])
 
-    def _formula(self, match: re.Match[str]) -> Markup:
+    def found(self, match: re.Match[str]) -> Markup:
+        """What `FORMULA` has found, laid out; code is left as it is."""
         if match["fence"]:
             return Markup("<code>{}</code>").format(shown(match[0]))
         inline = match["inline"] or match["paren"] or match["boxed"]

@@ -1,0 +1,44 @@
+// Ask a problem and watch it being solved.
+import { announce, fill, h } from "./dom.js";
+import { Picker, labelled, questionField, watch } from "./form.js";
+import { RunView } from "./run.js";
+
+export function askPlace({ about }) {
+  const question = questionField();
+  const picker = new Picker(about.pipelines, "Pipeline");
+  const go = h("button", { type: "submit", class: "main" }, "Ask");
+  const stop = h("button", { type: "button", class: "stop", hidden: true }, "Stop");
+  const result = h("div", { class: "result" });
+  const form = h("form", { class: "question", "aria-label": "Problem" },
+    labelled("Your problem", question),
+    h("div", { class: "choices" }, picker.node, h("div", { class: "buttons" }, go, stop)),
+    h("p", { class: "hint" }, "Formulas may be written in LaTeX, as in $x^2$. ", h("kbd", {}, "Ctrl"), " + ", h("kbd", {}, "Enter"), " asks."));
+  let running = null;
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (running || !question.value.trim()) return;
+    running = new AbortController();
+    stop.hidden = false;
+    go.disabled = true;
+    const view = new RunView({ live: true, history: about.history });
+    fill(result, view.node);
+    announce("Asked.");
+    try {
+      await watch({ problem: question.value, ...picker.value }, view, running.signal);
+    } finally {
+      if (document.activeElement === stop) question.focus();
+      running = null;
+      stop.hidden = true;
+      go.disabled = false;
+    }
+  });
+  stop.addEventListener("click", () => running?.abort());
+  const again = sessionStorage.getItem("k2core.again");
+  if (again) {
+    question.value = again;
+    sessionStorage.removeItem("k2core.again");
+  }
+  const none = about.pipelines.length ? null : h("p", { class: "trouble" }, "This server offers you no pipeline to ask.");
+  return h("div", { class: "page" }, h("h1", {}, "Ask a problem"), none || form, result);
+}

@@ -1,0 +1,24 @@
+// Figures and names as people read them.
+
+const whole = new Intl.NumberFormat("en");
+const dates = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export const counted = (n, one, many = `${one}s`) => `${whole.format(Math.round(n))} ${Math.round(n) === 1 ? one : many}`;
+export const number = (n) => whole.format(Math.round(n));
+export const seconds = (s) => (s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
+export const cost = (c) => (c ? c.toPrecision(2) : "0");
+export const date = (unix) => dates.format(new Date(unix * 1000));
+export const percent = (score) => `${Math.round(score * 100)} %`;
+
+const ROLES = { plan: "Planning", solve: "Solving", verify: "Checking", judge: "Judging", draft: "Drafting" };
+export const role = (name) => ROLES[name] || name;
+
+const STATES = { running: "Running", answered: "Answered", stopped: "Stopped", failed: "Failed", interrupted: "Interrupted" };
+export const STATE_NAMES = STATES;
+export const state = (name) => STATES[name] || name;
+
+const VERDICTS = { correct: "Correct", incorrect: "Wrong", undecided: "Undecided", unparsed: "No answer found", error: "Could not check" };
+export const verdict = (status) => VERDICTS[status] || status;
+
+const FINISHES = { length: "ended at the length limit", filter: "cut by a content filter", tool: "wants to call a tool" };
+export const finish = (name) => FINISHES[name] || "";
