@@ -148,5 +148,9 @@ def test_a_failure_before_and_in_a_stream_has_openais_form(tools: Any) -> None:
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
             with pytest.raises(openai.APIError, match="not today"):
                 list(client.chat.completions.create(**tools.ask(), stream=True))
-            with pytest.raises(openai.APIError, match="not today"):
-                list(client.responses.create(model="m", input="6 x 7?", stream=True))
+            *_, failed, error = client.responses.create(model="m", input="6 x 7?", stream=True)
+            assert failed.type == "response.failed"
+            assert failed.response.error
+            assert "not today" in failed.response.error.message
+            assert error.type == "error"
+            assert "not today" in error.message

@@ -10,11 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from k2core_serve import load
 from k2core_serve.admin import NewPipeline, NewShadow
 from k2core_serve.openai.asked import understood
 from k2core_serve.openai.chat_request import ChatBody
-from k2core_serve.settings import LimitsTable, Settings
+from k2core_serve.settings import LimitsTable, Settings, load
 
 from k2core import PipelineConfig
 

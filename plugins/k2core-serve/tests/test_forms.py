@@ -60,13 +60,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @settings(max_examples=RUNS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    TEXT, TEXT, st.sampled_from(["stop", "length", "content_filter"]), st.booleans(), st.sampled_from(["single", "decided", "vote"]),
-    st.integers(1, 3), st.booleans(), st.booleans(),
-)  # fmt: skip
-def test_random_runs_validate(
-    world: Any, text: str, reasoning: str, finish: str, usage: bool, model: str, n: int, stream: bool, count: bool
-) -> None:
+@given(st.data())
+def test_random_runs_validate(world: Any, data: st.DataObject) -> None:
+    text, reasoning, usage, stream, count = (data.draw(kind) for kind in (TEXT, TEXT, st.booleans(), st.booleans(), st.booleans()))
+    finish = data.draw(st.sampled_from(["stop", "length", "content_filter"]))
+    model, n = data.draw(st.sampled_from(["single", "decided", "vote"])), data.draw(st.integers(1, 3))
     up = world.upstream
     up.text, up.reasoning, up.finish, up.usage = text, reasoning, finish, usage
     messages = [{"role": "user", "content": "What is 6 times 7?"}]

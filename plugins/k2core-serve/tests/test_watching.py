@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from k2core_serve import Settings, application, lifespan
+from k2core_serve.application import application, lifespan
+from k2core_serve.settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -56,15 +57,10 @@ def test_it_mounts_into_another_application(tools: Any) -> None:
 
 def test_spans_hang_below_the_client_s_own(tools: Any) -> None:
     """A span of the request, of the run, of the sampler and of the model call, in a chain, with what was used."""
-    sdk = pytest.importorskip("opentelemetry.sdk.trace")
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    pytest.importorskip("opentelemetry.sdk")
+    from spans import collected
 
-    exporter = InMemorySpanExporter()
-    provider = sdk.TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
+    exporter = collected()
     parent = f"00-{'ab' * 16}-{'cd' * 8}-01"
     with tools.api_server(lambda body: "It is 42") as api:
         file = tools.write(tools.SINGLE, url=api.base_url, more="[hooks.otel]")
