@@ -49,7 +49,7 @@ def tiny(real: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     config = transformers.LlamaConfig(
         vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=512, initializer_range=0.15, tie_word_embeddings=True, rope_theta=50_000.0,
+        max_position_embeddings=512, initializer_range=0.35, tie_word_embeddings=True, rope_theta=50_000.0,
         bos_token_id=1, eos_token_id=2, pad_token_id=2,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("tiny")
@@ -63,9 +63,10 @@ def tiny(real: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lora(folder: Path, model: Any, rank: int, spread: float, **options: Any) -> Path:
     """A random adapter of all linear modules, as peft saves it."""
     import peft
+    from k2core_decoder_transformers.loading.quiet import quiet
 
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", **options)
-    with torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         adapted = peft.get_peft_model(model, config)
         for name, weight in adapted.named_parameters():
@@ -88,28 +89,30 @@ def tops(**decoder: Any) -> Top:
 
 
 def farthest(one: Top, other: Top) -> float:
-    """The largest difference between log-probabilities of likely tokens, as long as both went on alike."""
-    found = [0.0]
+    """The largest difference between log-probabilities of likely tokens, as long as both went on alike. Tokens that are a part of a
+    character have no common text, so those that are not in both are left out, unless it is the likeliest."""
+    found: list[float] = []
     for mine, its in zip(one, other, strict=False):
-        likely = [token for token in mine if mine[token] > -4]
-        found += [abs(mine[token] - its.get(token, -99.0)) for token in likely]
-        if max(mine, key=mine.__getitem__) != max(its, key=its.__getitem__):
+        best = max(mine, key=mine.__getitem__)
+        found += [abs(mine[token] - its[token]) if token in its else 99.0 for token in mine if token in its or token == best]
+        if best != max(its, key=its.__getitem__):
             break
+    assert len(found) > 1
     return max(found)
 
 
 def test_a_whole_model_matches(tiny: Path, model: Path, tmp_path: Path) -> None:
     ours = tops(use="transformers", model=str(tiny), dtype="float32")
-    for dtype, most in (("F32", 0.01), ("F16", 0.02), ("Q8_0", 0.3)):
+    for dtype, most in (("F32", 0.1), ("Q8_0", 0.6)):  # llama.cpp keeps keys and values in 16 bits
         whole.export(tiny, tmp_path / f"{dtype}.gguf", model, dtype)
         assert farthest(ours, tops(use="llamacpp", model=str(tmp_path / f"{dtype}.gguf"))) < most, dtype
-    header = gguf.read(tmp_path / "F16.gguf")
-    assert gguf.tokens(tmp_path / "F16.gguf", header) == gguf.tokens(model, gguf.read(model))
+    header = gguf.read(tmp_path / "F32.gguf")
+    assert gguf.tokens(tmp_path / "F32.gguf", header) == gguf.tokens(model, gguf.read(model))
     assert header.meta["tokenizer.chat_template"] == gguf.read(model).meta["tokenizer.chat_template"]
     assert header.context_length == 512
 
 
-def test_an_adapter_matches_on_a_model_in_float(tiny: Path, model: Path, tmp_path: Path) -> None:
+def test_an_adapter_matches_on_a_model_in_float(tiny: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForCausalLM
 
     whole.export(tiny, tmp_path / "base.gguf", model, "F32")
@@ -119,7 +122,11 @@ def test_an_adapter_matches_on_a_model_in_float(tiny: Path, model: Path, tmp_pat
     assert farthest(base, ours) > 0.5
     adapter.export(folder, tmp_path / "lora.gguf", gguf.read(tmp_path / "base.gguf"), "F32")
     theirs = tops(use="llamacpp", model=str(tmp_path / "base.gguf"), lora=[{"path": str(tmp_path / "lora.gguf")}])
-    assert farthest(ours, theirs) < 0.01
+    assert farthest(ours, theirs) < 0.1
+    monkeypatch.setattr(adapter, "rotary_order", lambda rows, heads: list(range(rows)))
+    adapter.export(folder, tmp_path / "wrong.gguf", gguf.read(tmp_path / "base.gguf"), "F32")
+    wrong = tops(use="llamacpp", model=str(tmp_path / "base.gguf"), lora=[{"path": str(tmp_path / "wrong.gguf")}])
+    assert farthest(ours, wrong) > 0.3
 
 
 def test_an_adapter_of_the_embedded_model_within_its_quantisation(
