@@ -58,6 +58,7 @@ def application(settings: Settings, *, recorder: Recorder | None = None, registr
 
 def services_for(settings: Settings, recorder: Recorder | None, registry: Registry | None) -> Services:
     """The parts, put together and not started."""
+    registry = registry or Registry()  # finding out what is installed takes a while
     pipelines = Pipelines(settings.served, registry)
     recorder = recorder or _store(settings)
     serving, metrics, shadows = Serving(pipelines, recorder), Metrics(), Shadows(registry)

@@ -23,6 +23,8 @@ from k2core_serve.server import Server
 from k2core_serve.services import Services
 from k2core_serve.settings import Settings
 
+from k2core.registry import Registry
+
 SINGLE = """
 [sampler]
 use = "single"
@@ -51,11 +53,15 @@ base_url = "{url}"
 """
 
 
+REGISTRY = Registry()
+"""Looks at what is installed once, which takes a while."""
+
+
 class Running:
     """A server in a thread of this process."""
 
     def __init__(self, settings: Settings, recorder: Any = None) -> None:
-        self.app = application(settings, recorder=recorder)
+        self.app = application(settings, recorder=recorder, registry=REGISTRY)
         self.services: Services = self.app.state.services
         self.server = Server(self.app, settings)
         self.loop: asyncio.AbstractEventLoop | None = None

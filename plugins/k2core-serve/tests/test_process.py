@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -86,7 +87,10 @@ def test_after_the_drain_what_still_runs_is_cancelled_and_counted(tools: Any) ->
         store = tools.folder / "kept.sqlite"
         (tools.folder / "serve.toml").write_text(f'store = "{store}"\npage = false\n')
         options = ("--config", tools.write(tools.SINGLE, url=upstream), "--drain", "1", "--serve", str(tools.folder / "serve.toml"))
-        with await asyncio.to_thread(tools.process(*options).__enter__) as (child, url):
+        process = tools.process(*options)
+        child, url = await asyncio.to_thread(process.__enter__)
+        with ExitStack() as stack:
+            stack.push(process)
             async with httpx.AsyncClient(timeout=30) as client:
                 asking = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=tools.ask()))
                 while not hanging.started:  # noqa: ASYNC110
@@ -170,11 +174,12 @@ def test_kill_9_under_load_keeps_every_finished_request(tools: Any) -> None:
             asyncio.run(main(child, url))
         store = open_store(str(tools.folder / "kept.sqlite"))
         try:
-            kept = {id for id in finished if store.get(id) is not None}
+            kept = {id: store.read(id) for id in finished}
             spent = store.spent(0.0)[""]
         finally:
             store.close()
-        assert kept == set(finished)
+        assert {trace.row["answer"] for trace in kept.values()} == {"It is 42"}
+        assert {trace.events[-1]["kind"] for trace in kept.values()} == {"run_ended"}
         assert spent.served >= len(finished)
         assert spent.completion_tokens == 3 * spent.served
         with tools.process("--serve", str(tools.folder / "serve.toml")) as (_, url):  # it starts again, and serves
@@ -201,8 +206,9 @@ def test_a_server_that_cannot_start_says_why(capsys: pytest.CaptureFixture[str],
 
 def test_the_embedded_model_is_served_by_default(tools: Any) -> None:
     """The real one, in the server's process: three candidates, votes, and an answer at the end."""
-    with tools.process() as (child, url):
-        body = tools.ask("k2core", "A pen costs 3 dollars. How many dollars do 5 pens cost?", max_tokens=24, seed=1, stream=True)
+    (tools.folder / "serve.toml").write_text('[models.k2core]\nset = ["planner.max_tokens=16"]\n')
+    with tools.process("--serve", str(tools.folder / "serve.toml")) as (child, url):
+        body = tools.ask("k2core", "What is 2 + 3?", max_tokens=16, seed=1, stream=True)
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120)
         chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
         assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]).strip()
