@@ -31,8 +31,11 @@ class ValidationOptions(OptionTable):
 
 class SftConfig(TrainerOptions):
     data: DataOptions = DataOptions()
+    """Which rows to train on."""
     gate: GateOptions = GateOptions()
+    """Which evaluation data must not be among them."""
     validation: ValidationOptions = ValidationOptions()
+    """What to measure on, and when."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """How often every sample is seen, unless `steps` says otherwise."""
     batch: Annotated[int, Field(ge=1)] = 16

@@ -63,7 +63,7 @@ class Training:
         self._config, self._work, self._folder, self._policy = config, work, folder, policy
         self._data, self._held = data
         self._tasks = [task for task in tasks if task.meta.get("split") == "validation"][: config.validation.tasks]
-        self._steps = config.steps or steps_of(len(data), config.batch, config.epochs)
+        self._steps = config.steps or steps_of(len(self._data), config.batch, config.epochs)
         self._optimizer = Optimizer(policy.trainable, config.optimizer, self._steps)
         self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         self._step, self._tokens, self._saved = 0, 0, -1

@@ -55,7 +55,7 @@ class Ear(Plugin):
 
 @pytest.fixture(scope="module")
 def model(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.make(tmp_path_factory.mktemp("model") / "tiny", context=512, spread=0.1)  # type: ignore[no-any-return]
+    return tiny.make(tmp_path_factory.mktemp("model") / "tiny", context=512)  # type: ignore[no-any-return]
 
 
 def row(asked: str, answered: str, **more: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_it_learns_and_a_decoder_says_what_it_was_taught(model: Path, tmp_path: 
     config = pipeline(tmp_path, model, some, data=data, steps=60, batch=2, model_options=lora, optimizer={"lr": 0.02})
     report, _ = train(config)
     losses = [line["loss"] for line in read(tmp_path / "out")]
-    assert losses[-1] < 0.05 < 2 < losses[0]
+    assert losses[-1] < 0.2 < 2 < losses[0]
     assert report.metrics["token_accuracy"] == 1.0
     options = {"use": "transformers", "model": str(model), "dtype": "float32", "threads": 1, "context": 128}
     decoder = {**options, "lora": [{"path": report.artifacts["adapter"]}]}
@@ -121,7 +121,8 @@ def test_packs_of_any_size_make_the_same_training(model: Path, tmp_path: Path) -
         (tmp_path / name).mkdir()
         train(pipeline(tmp_path / name, model, SUMS, batch=16, epochs=2, **more))
         found.append([line["loss"] for line in read(tmp_path / name / "out")])
-    assert found[0] == pytest.approx(found[1], rel=1e-4) == pytest.approx(found[2], rel=1e-4)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0] == pytest.approx(found[2], rel=1e-4)
     assert len(found[0]) == 4
 
 
@@ -151,9 +152,9 @@ def test_the_pipeline_solves_tasks_with_what_was_learnt(model: Path, tmp_path: P
         tmp_path, model, some, data={"duplicates": "keep"}, steps=40, batch=2, decoder="solver", validation={"every": 1},
         optimizer={"lr": 0.01},
     )  # fmt: skip
-    decoder = {"use": "transformers", "model": str(model), "dtype": "float32", "threads": 1, "context": 64}
+    decoder = {"use": "transformers", "model": str(model), "dtype": "float32", "threads": 1, "context": 128}
     more = {
-        "sampler": {"use": "single", "temperature": 0.0, "max_tokens": 16},
+        "sampler": {"use": "single", "temperature": 0.0, "max_tokens": 16, "instructions": False},
         "verifiers": {"math": {}},
         "decoders": {"solver": decoder},
     }
@@ -215,8 +216,9 @@ def test_a_cancelled_training_ends_within_a_step_and_leaves_a_checkpoint(model: 
     assert [path.name for path in (tmp_path / "out" / "checkpoints").iterdir()] == [f"step-{done:08d}"]
 
 
-def test_it_conforms() -> None:
-    assert_conforms("trainer", Sft)
+def test_it_conforms(model: Path, tmp_path: Path) -> None:
+    options = pipeline(tmp_path, model, SUMS[:4], steps=2, resume=True)["trainer"]
+    assert_conforms("trainer", Sft, {name: value for name, value in options.items() if name != "use"})
 
 
 def test_importing_it_is_light() -> None:

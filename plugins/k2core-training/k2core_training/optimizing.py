@@ -59,7 +59,7 @@ class Optimizer:
                 master.grad += held.grad
             held.grad = None
 
-        parameter.register_post_accumulate_grad_hook(gather)
+        parameter.register_post_accumulate_grad_hook(gather)  # type: ignore[no-untyped-call]
         return master
 
     @torch.no_grad()
@@ -71,13 +71,13 @@ class Optimizer:
         lr = learning_rate(self.count, self.steps, self.options)
         self.count += 1
         grads = [master.grad for master in self._masters if master.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) if grads else 0.0  # type: ignore[attr-defined]
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) if grads else 0.0
         if not math.isfinite(norm):
             self._skip()
             return StepInfo(lr, norm, True)
         self._in_a_row = 0
         if self.options.clip and norm > self.options.clip:
-            torch._foreach_mul_(grads, self.options.clip / (norm + 1e-6))  # type: ignore[attr-defined]
+            torch._foreach_mul_(grads, self.options.clip / (norm + 1e-6))
         for group in self._adamw.param_groups:
             group["lr"] = lr
         self._adamw.step()
@@ -102,7 +102,7 @@ class Optimizer:
     def _round(self) -> None:
         pairs = [(p.data, m) for p, m in zip(self._parameters, self._masters, strict=True) if p is not m]
         if pairs:
-            torch._foreach_copy_([held for held, _ in pairs], [master for _, master in pairs])  # type: ignore[attr-defined]
+            torch._foreach_copy_([held for held, _ in pairs], [master for _, master in pairs])
 
     def state(self) -> dict[str, Any]:
         """All that going on to the bit takes, what is trained included. The tensors are those in use: write them before a step."""

@@ -59,9 +59,13 @@ class TrainerOptions(PluginConfig):
     live: bool = True
     """Show how it goes, where standard error is a terminal."""
     model: ModelOptions = ModelOptions()
+    """Which model, in which precision, and what of it is trained."""
     optimizer: OptimizerOptions = OptimizerOptions()
+    """AdamW, its learning rate, and what becomes of bad gradients."""
     checkpoint: CheckpointOptions = CheckpointOptions()
+    """When to write checkpoints, and how many to keep."""
     tasks: TaskOptions = TaskOptions()
+    """Problems with references, which `k2 train` loads and gives to the trainer."""
 
 
 def learning_rate(step: int, steps: int, options: OptimizerOptions) -> float:

@@ -23,7 +23,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, batch: Packed, scale: float, window:
     if len(batch.groups) == 1:
         return _one(q, k, v, batch.groups[0], scale, window)
     cuts = [group.rows for group in batch.groups]
-    parts = zip(q.split(cuts), k.split(cuts), v.split(cuts), batch.groups, strict=True)
+    parts = zip(torch.split(q, cuts), torch.split(k, cuts), torch.split(v, cuts), batch.groups, strict=True)
     return torch.cat([_one(*part, scale, window) for part in parts])
 
 

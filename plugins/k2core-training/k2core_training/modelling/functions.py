@@ -18,7 +18,7 @@ class _Norm(Function):
     mean square of x, is one, computes in float32 inside, and has a backward pass that is one as well."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override] # as torch documents it
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         size = x.shape[-1]
         twice = torch.cat((weight, weight))
         out, mean, rstd = _LAYER_NORM(torch.cat((x, -x), -1), [2 * size], twice, None, eps)
@@ -26,7 +26,7 @@ class _Norm(Function):
         return out[..., :size].contiguous()  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, weight, mean, rstd = ctx.saved_tensors
         size, wanted = x.shape[-1], ctx.needs_input_grad[1]
         both, above = torch.cat((x, -x), -1), torch.cat((grad, torch.zeros_like(grad)), -1)
@@ -46,12 +46,12 @@ class _Gated(Function):
     """Keeps gate and up, and computes silu(gate) again."""
 
     @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
         return silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         return torch.ops.aten.silu_backward(grad * up, gate), silu(gate).mul_(grad)
 
@@ -70,12 +70,12 @@ class _Rotated(Function):
     """The gradient is turned back by the same angle: nothing of x is kept."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
         return _rotate(x.contiguous(), cos, sin)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
         return _rotate(grad.contiguous(), cos, -sin), None, None
 

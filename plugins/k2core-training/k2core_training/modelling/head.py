@@ -97,7 +97,7 @@ class _Grads:
 
 class _LogProbs(Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
@@ -127,7 +127,7 @@ class _LogProbs(Function):
         return logprobs, entropies, correct
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
         hidden, weight, bias, labels, lse, *kept = ctx.saved_tensors
         step, total = _step(len(weight)), len(hidden)
         grads = _Grads(weight, bias, (ctx.needs_input_grad[1], ctx.needs_input_grad[2]), -(-total // step))
@@ -162,7 +162,7 @@ class _CrossEntropy(Function):
     """The loss is linear in the log-probabilities, so its gradient is known while the scores are there: they are made once."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor, grads_too: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         step, total = _step(len(weight)), len(hidden)
@@ -188,7 +188,7 @@ class _CrossEntropy(Function):
         return -(logprobs * weights).sum(), logprobs, correct
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
         grads, ctx.grads = ctx.grads, None
         if grads is None:
             raise RuntimeError("the gradient of this loss can be asked for once only")

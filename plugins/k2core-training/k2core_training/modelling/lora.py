@@ -20,10 +20,9 @@ def add(model: Any, options: LoraOptions) -> Any:
     """A peft model with a new adapter, whose second factor is 0. Raises `ValueError` for targets that are not there."""
     from peft import LoraConfig, get_peft_model
 
-    targets: Any = options.targets if isinstance(options.targets, str) else list(options.targets)
-    config = LoraConfig(
-        r=options.rank, lora_alpha=options.alpha, target_modules=targets, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM"
-    )  # type: ignore[arg-type,unused-ignore] # a share of alpha may be a fraction
+    named = options.targets if isinstance(options.targets, str) else list(options.targets)
+    size: Any = {"r": options.rank, "lora_alpha": options.alpha}  # alpha may be a fraction, whatever peft's types say
+    config = LoraConfig(**size, target_modules=named, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM")
     try:
         adapted = get_peft_model(model, config)
     except ValueError as error:
