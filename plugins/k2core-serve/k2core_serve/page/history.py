@@ -14,6 +14,7 @@ from k2core.errors import K2Error
 from ..http import encoded
 from ..openai.errors import ApiError, bad
 from ..store import Found, StoredTrace, TraceReader
+from .rendering import Renderer
 from .replays import Replays
 from .serving import Caller, Serving
 from .views import HIDDEN, Viewer, used
@@ -57,7 +58,8 @@ class History:
             )
             page = await asyncio.to_thread(store.find, wanted)
             pipelines = await asyncio.to_thread(store.pipelines, wanted.key_id)
-            return answered({"rows": [self._row(row, caller) for row in page.rows], "next": page.next, "pipelines": pipelines})
+            rows = await asyncio.to_thread(_laid_out, [self._row(row, caller) for row in page.rows])
+            return answered({"rows": rows, "next": page.next, "pipelines": pipelines})
 
         return await guarded(work)
 
@@ -117,6 +119,11 @@ class History:
             "damage": trace.damage,
             "may_export": caller.sees_all and bool(trace.events),
         }
+
+
+def _laid_out(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    renderer = Renderer()
+    return [{**r, "problem_html": renderer.line(r["problem"]), "answer_html": renderer.answer_line(r["answer"])} for r in rows]
 
 
 def _whole(text: str | None) -> int | None:

@@ -52,6 +52,17 @@ class Renderer:
             return str(made)
         return str(self._maths.text(text)) if "$" in text or "\\" in text else str(shown(text))
 
+    def line(self, text: str) -> str:
+        """A text on one line, for lists."""
+        from k2core_eval.reporting.text import line
+
+        return str(self._maths.text(line(text, 300)))
+
+    def answer_line(self, text: str) -> str:
+        """A final answer on one line."""
+        flat = " ".join(text.split())
+        return self.answer(flat) if len(flat) <= 200 else self.line(flat)
+
     def _document(self, text: str) -> str:
         from k2core_eval.reporting.maths import FORMULA
         from k2core_eval.reporting.text import plain

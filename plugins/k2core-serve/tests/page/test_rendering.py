@@ -110,7 +110,7 @@ def test_nothing_hostile_lives():
         assert "\u202e" not in made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=30))
 def test_nor_does_any_mixture_of_it(parts):
     renderer = Renderer()

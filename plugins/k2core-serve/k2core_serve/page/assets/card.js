@@ -2,17 +2,18 @@
 import { fill, h, laidOut } from "./dom.js";
 import { counted, finish, number, percent, verdict as named } from "./text.js";
 
-const KIND = { correct: "good", incorrect: "bad", undecided: "doubt", unparsed: "doubt", error: "doubt" };
+const KIND = { correct: "good", incorrect: "bad", unparsed: "doubt", error: "doubt" };
 
 export class Card {
   constructor(id, place, heading) {
     this.name = `Attempt ${place}`;
+    this.place = place;
     this.state = "waiting";
     this.tokens = 0;
     this.pending = { text: "", reasoning: "" };
     this.chip = h("span", { class: "chip" }, "Waiting");
-    this.meta = h("p", { class: "meta" }, id);
-    this.id = id;
+    this.id = /^\d*$/.test(id) ? "" : id; // a bare number says less than the place
+    this.meta = h("p", { class: "meta" }, this.id);
     this.text = h("div", { class: "prose streaming" });
     this.reasoning = h("div", { class: "prose streaming" });
     this.fold = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.scroller(this.reasoning, "Reasoning"));
@@ -42,7 +43,8 @@ export class Card {
     this.tokens += tokens;
     this.first ??= at;
     const rate = at > this.first ? this.tokens / (at - this.first) : 0;
-    this.meta.textContent = `${this.id} · ${counted(this.tokens, "token")}${live && rate ? ` · ${number(rate)} a second` : ""}`;
+    const facts = [this.id, counted(this.tokens, "token"), live && rate ? `${number(rate)} a second` : ""];
+    this.meta.textContent = facts.filter(Boolean).join(" · ");
     this.pending[reasoning ? "reasoning" : "text"] += text;
     this.frame ??= requestAnimationFrame(() => this.flush());
   }
@@ -89,6 +91,8 @@ export class Card {
   }
 
   failed(error) {
+    if (this.state === "failed") return;
+    this.trouble = error;
     this.flush();
     this.state = "failed";
     this.label("Failed", "bad");
@@ -101,7 +105,7 @@ export class Card {
     this.checks.append(h("li", {},
       h("span", { class: `chip ${KIND[verdict.status] || ""}` }, named(verdict.status)), " ",
       h("span", { class: "by" }, verifier), ` ${percent(verdict.score)}`, found,
-      verdict.reason ? h("p", { class: "reason" }, verdict.reason) : null));
+      verdict.reason ? h("p", { class: "reason" }, verdict.reason.replaceAll("candidates", "attempts")) : null));
   }
 
   decided(chosen) {

@@ -30,7 +30,7 @@ function compareNow(about, go) {
     start.disabled = true;
     const sides = pickers.map((picker) => ({ ...picker.value, view: new RunView({ live: true, history: about.history, compact: true }) }));
     const table = h("div");
-    fill(result, table, columns(sides));
+    fill(result, sides[0].view.takeProblem(), table, columns(sides));
     announce("Asked both.");
     try {
       const ids = await Promise.all(sides.map(({ pipeline, effort, view }) =>
@@ -48,16 +48,16 @@ function compareNow(about, go) {
     }
   });
   stop.addEventListener("click", () => running?.abort());
-  return h("div", { class: "page wide" }, h("h1", {}, "Compare two pipelines"), form, result);
+  return h("div", { class: "page" }, h("h1", {}, "Compare two pipelines"), form, result);
 }
 
 function comparedBefore(ids, about) {
   const result = h("div", { class: "result" }, h("p", { class: "hint" }, "Loading…"));
   Promise.all(ids.map((id) => get(`api/traces/${encodeURIComponent(id)}`))).then((traces) => {
     const sides = traces.map((trace) => ({ pipeline: trace.row.pipeline, effort: trace.row.effort, view: stored(trace, { about, compact: true }) }));
-    fill(result, h("p", { class: "asked" }, traces[0].row.problem), summary(sides), columns(sides));
+    fill(result, sides[0].view.takeProblem(), summary(sides), columns(sides));
   }).catch((error) => fill(result, h("p", { class: "trouble" }, error.message)));
-  return h("div", { class: "page wide" }, h("h1", {}, "Two pipelines compared"), result);
+  return h("div", { class: "page" }, h("h1", {}, "Two pipelines compared"), result);
 }
 
 const label = ({ pipeline, effort }) => (effort ? `${pipeline}, ${effort} effort` : pipeline);
@@ -71,12 +71,12 @@ function summary(sides) {
   const [a, b] = sides.map((side) => side.view.summary);
   const same = a.answer !== "" && a.answer === b.answer;
   const rows = [
-    ["Answer", (s) => s.answerNode(), ""],
-    ["Seconds", (s) => seconds(s.seconds), "n"],
-    ["Attempts", (s) => number(s.attempts), "n"],
-    ["Tokens read", (s) => number(s.read), "n"],
-    ["Tokens written", (s) => number(s.written), "n"],
-    ["Cost", (s) => cost(s.cost), "n"],
+    ["Answer", (s) => s.answerNode()],
+    ["Time", (s) => seconds(s.seconds)],
+    ["Attempts", (s) => number(s.attempts)],
+    ["Tokens read", (s) => number(s.read)],
+    ["Tokens written", (s) => number(s.written)],
+    ["Cost", (s) => cost(s.cost)],
   ];
   announce(same ? "Both give the same answer." : "The answers differ.");
   return h("section", { class: "panel", "aria-label": "Summary" },
@@ -84,6 +84,6 @@ function summary(sides) {
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Both in figures" },
       h("table", { class: "sums" },
         h("thead", {}, h("tr", {}, h("td"), sides.map((side) => h("th", { scope: "col" }, label(side))))),
-        h("tbody", {}, rows.map(([name, cell, kind]) =>
-          h("tr", {}, h("th", { scope: "row" }, name), [a, b].map((s) => h("td", { class: kind }, cell(s)))))))));
+        h("tbody", {}, rows.map(([name, cell]) =>
+          h("tr", {}, h("th", { scope: "row" }, name), [a, b].map((s) => h("td", {}, cell(s)))))))));
 }

@@ -1,6 +1,6 @@
 // What was asked before: searched, filtered, page by page.
 import { get } from "./api.js";
-import { announce, fill, h } from "./dom.js";
+import { announce, fill, h, laidOut } from "./dom.js";
 import { labelled } from "./form.js";
 import { STATE_NAMES, counted, date, seconds, state } from "./text.js";
 
@@ -54,11 +54,11 @@ function shown(page, query) {
 }
 
 function row(one) {
-  const outcome = one.state === "answered" ? one.answer : one.error || "";
+  const outcome = one.state === "answered" ? laidOut(one.answer_html) : one.state === "failed" ? one.error : "";
   const facts = [one.effort ? `${one.pipeline}, ${one.effort} effort` : one.pipeline, date(one.began),
     one.state === "running" ? "" : seconds(one.seconds), one.tokens ? counted(one.tokens, "token") : "", one.key_id ? `by ${one.key_id}` : ""];
   return h("li", {},
-    h("a", { href: `traces/${encodeURIComponent(one.id)}`, class: "asked" }, one.problem || "(no text)"),
+    h("a", { href: `traces/${encodeURIComponent(one.id)}`, class: "asked" }, one.problem ? laidOut(one.problem_html) : "(no text)"),
     h("p", { class: "outcome" }, h("span", { class: `chip ${KIND[one.state] || ""}` }, state(one.state)), " ", outcome),
     h("p", { class: "meta" }, facts.filter(Boolean).join(" · ")));
 }

@@ -12,7 +12,7 @@ export function reportsPlace({ argument }) {
   }
   const path = decodeURIComponent(argument);
   post(`api/reports/open?path=${encodeURIComponent(path)}`).then(({ url }) => fill(body, framed(path, url))).catch(failed);
-  return h("div", { class: "page wide" }, h("p", { class: "back" }, h("a", { href: "reports" }, "All reports")), h("h1", {}, path), body);
+  return h("div", { class: "page" }, h("p", { class: "back" }, h("a", { href: "reports" }, "All reports")), h("h1", {}, path), body);
 }
 
 const link = (path) => `reports/${path.split("/").map(encodeURIComponent).join("/")}`;

@@ -3,7 +3,7 @@ import { announce, fill, h, laidOut } from "./dom.js";
 import { Card } from "./card.js";
 import { Spending } from "./spending.js";
 import { Stages } from "./stages.js";
-import { counted, percent } from "./text.js";
+import { attemptsOf, counted } from "./text.js";
 
 export class RunView {
   constructor({ live, history, compact = false }) {
@@ -18,6 +18,7 @@ export class RunView {
     this.stages = new Stages();
     this.spending = new Spending();
     this.problem = h("div", { class: "prose problem", hidden: true });
+    this.named = (text) => attemptsOf(text, (id) => this.cards.get(id)?.place);
     this.answer = h("section", { class: "answer", "aria-label": "Answer", hidden: true });
     this.planText = h("div", { class: "prose streaming" });
     this.plan = h("details", { class: "panel plan", hidden: true, open: true }, h("summary", {}, "Plan"), this.planText);
@@ -26,7 +27,7 @@ export class RunView {
     this.notes = h("ul", { class: "notes", hidden: true });
     this.spent = h("section", { class: "spent", "aria-label": "What it took", hidden: true }, h(compact ? "h3" : "h2", {}, "What it took"), this.spending.node);
     this.node = h("div", { class: compact ? "run compact" : "run" },
-      this.problem, this.stages.node, this.answer, this.plan, this.attempts, this.notes, this.spent);
+      compact ? null : this.problem, this.stages.node, this.answer, this.plan, this.attempts, this.notes, this.spent);
   }
 
   /** For side by side: what came of it, in figures. */
@@ -57,6 +58,11 @@ export class RunView {
   }
 
   // what happens
+
+  /** The problem, for a place of its own above several runs of it. */
+  takeProblem() {
+    return this.problem;
+  }
 
   accepted(event) {
     this.id = event.id;
@@ -132,7 +138,7 @@ export class RunView {
   }
 
   sampler_stopped(event) {
-    this.note(`Stopped looking for further attempts: ${event.reason}.`);
+    this.note(`No further attempts were made: ${event.reason}.`);
   }
 
   verified(event) {
@@ -147,7 +153,8 @@ export class RunView {
   }
 
   warned(event) {
-    this.note(event.message);
+    const known = [...this.cards.values()].some((card) => card.trouble && event.message.includes(card.trouble));
+    if (!known) this.note(this.named(event.message));
   }
 
   run_ended(event) {
@@ -166,10 +173,9 @@ export class RunView {
 
   showAnswer(result) {
     const chosen = this.cards.get(result.chosen);
-    const reasons = [result.decision, result.scores[result.chosen] === undefined ? "" : `score ${percent(result.scores[result.chosen])}`];
     fill(this.answer, h(this.compact ? "h3" : "h2", {}, "Answer"),
       h("div", { class: result.whole ? "prose" : "prose final" }, result.whole && chosen ? chosen.copy() : laidOut(result.answer)),
-      h("p", { class: "why" }, h("span", { class: "label" }, "Why this one"), reasons.filter(Boolean).join(" · ")),
+      h("p", { class: "why" }, h("span", { class: "label" }, "Why this one"), this.named(result.decision)),
       this.live && this.history && this.id ? h("p", { class: "meta" }, h("a", { href: `traces/${encodeURIComponent(this.id)}` }, "Link to this request")) : null);
     this.answer.hidden = false;
   }
@@ -181,6 +187,7 @@ export class RunView {
     const calm = message === "stopped" || message === "interrupted";
     fill(this.answer, h(this.compact ? "h3" : "h2", {}, calm ? "No answer" : "It failed"), h("p", { class: calm ? "" : "trouble" }, this.trouble),
       this.live && this.history && this.id ? h("p", { class: "meta" }, h("a", { href: `traces/${encodeURIComponent(this.id)}` }, "Link to this request")) : null);
+    this.answer.classList.add(calm ? "none" : "failed");
     this.answer.hidden = false;
     this.stages.broken(calm ? "stopped" : "failed");
     this.tell(this.trouble);

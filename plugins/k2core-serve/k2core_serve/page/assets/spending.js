@@ -1,4 +1,4 @@
-// Tokens and seconds by what they were spent on.
+// Tokens and time by what they were spent on.
 import { h } from "./dom.js";
 import { cost, number, role as named, seconds } from "./text.js";
 
@@ -16,12 +16,12 @@ export class Spending {
     this.streaming = new Map();
     this.body = h("tbody");
     this.foot = h("tfoot");
-    const columns = ["Calls", "Tokens read", "Tokens written", "Seconds", "Cost"];
+    const columns = ["Calls", "Tokens read", "Tokens written", "Time", "Cost"];
     const table = h("table", { class: "sums" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "For"), columns.map((name) => h("th", { scope: "col", class: "n" }, name)))),
       this.body, this.foot);
     this.hint = h("p", { class: "hint" });
-    this.node = h("div", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens and seconds" }, table), this.hint);
+    this.node = h("div", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens and time" }, table), this.hint);
   }
 
   get total() {
@@ -62,7 +62,7 @@ export class Spending {
     const total = all.map(([, used]) => used).reduce(add, NONE);
     this.foot.replaceChildren(...(all.length > 1 ? [this.row("All", total)] : []));
     const lost = [total.cancelled ? `${number(total.cancelled)} calls were stopped early` : "", total.failed ? `${number(total.failed)} failed` : "",
-      total.estimated ? "some counts are estimates" : "", "calls that ran side by side count their seconds each"];
+      total.estimated ? "some counts are estimates" : "", "calls that ran side by side count their time each"];
     const text = lost.filter(Boolean).join("; ");
     this.hint.textContent = `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
   }

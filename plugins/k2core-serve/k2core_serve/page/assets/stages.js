@@ -2,6 +2,8 @@
 import { h } from "./dom.js";
 import { seconds } from "./text.js";
 
+const ticking = (s) => (s < 60 ? `${s.toFixed(1)} s` : seconds(s));
+
 const NAMES = { plan: "Plan", attempts: "Attempts", checks: "Checks", decision: "Decision" };
 
 export class Stages {
@@ -20,7 +22,10 @@ export class Stages {
 
   start() {
     const began = performance.now();
-    this.timer = setInterval(() => this.time((performance.now() - began) / 1000), 100);
+    this.timer = setInterval(() => {
+      this.elapsed = (performance.now() - began) / 1000;
+      this.clock.textContent = ticking(this.elapsed);
+    }, 100);
     this.set("plan", "busy", "waiting for a place");
   }
 
