@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -75,8 +76,19 @@ async def serve(name: str, options: dict[str, Any]) -> None:
         began = time.perf_counter()
         found = await ask(json.loads(line))
         found["seconds"] = time.perf_counter() - began
-        found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found["peak"] = _peak()
         print(json.dumps(found), flush=True)
+
+
+def _peak() -> float:
+    """MiB at most, of this process and its children, whose peaks need not have come at the same time."""
+    import psutil
+
+    peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
+    for child in psutil.Process().children(recursive=True):
+        lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+        peaks += [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return sum(peaks) / 1024
 
 
 async def decoder(use: str, options: dict[str, Any]) -> Any:
@@ -225,6 +237,7 @@ def main() -> None:
     parser.add_argument("--questions", help="a file of JSON lines with `problem`")
     parser.add_argument("--vllm", metavar="PYTHON")
     parser.add_argument("--vllm-model", default="", help="a folder with the same weights")
+    parser.add_argument("--vllm-eager", action="store_true", help="without compilation: it starts sooner")
     parser.add_argument("--speculation", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--options", help=argparse.SUPPRESS)
@@ -233,6 +246,17 @@ def main() -> None:
         asyncio.run(serve(given.serve, json.loads(given.options)))
         return
     bench(given)
+
+
+def vllm_options(given: argparse.Namespace, parallel: int) -> dict[str, Any]:
+    """vLLM as it is fastest on this device; --vllm-eager leaves its compilation out, which takes minutes."""
+    engine = {"dtype": given.dtype, "max_num_seqs": parallel, "enforce_eager": given.vllm_eager}
+    options: dict[str, Any] = {"model": given.vllm_model or given.model, "context": 1024, "engine": engine}
+    if given.device == "cpu":
+        cores = sorted(os.sched_getaffinity(0))
+        bind = f"{cores[0]}-{cores[given.threads - 1 if given.threads else -1]}"
+        options["environment"] = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": bind}
+    return options
 
 
 def bench(given: argparse.Namespace) -> None:
@@ -251,7 +275,7 @@ def bench(given: argparse.Namespace) -> None:
             options = {"model": given.model, "context": 1024, "parallel": max(ns)} if name == "llamacpp" else torch_options
             servers.append(Server(name, name, {**options, "speculation": SPECULATIONS["none"]} if name == "ours" else options))
         if given.vllm:
-            servers.append(Server("vllm", "vllm", {"model": given.vllm_model or given.model, "context": 1024}, given.vllm))
+            servers.append(Server("vllm", "vllm", vllm_options(given, max(ns)), given.vllm))
         lines = Path(given.questions).read_text().splitlines()[: given.rounds * len(ns) + 1] if given.questions else []
         items = prompts([json.loads(line)["problem"] for line in lines] or QUESTIONS)
         base = "transformers" if "transformers" in given.engines else servers[0].label

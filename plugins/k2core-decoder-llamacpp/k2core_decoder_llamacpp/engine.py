@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from k2core_models import KNOWN, gguf
 
-from . import cores, speculation
+from k2core.toolkit import cores
+
+from . import speculation
 from .config import LlamaCppConfig
 from .think import opens
 from .threads import Slots

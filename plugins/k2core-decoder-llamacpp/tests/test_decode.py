@@ -15,9 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-from k2core_decoder_llamacpp import LlamaCppConfig, cores, engine
+from k2core_decoder_llamacpp import LlamaCppConfig, engine
 
 from k2core import Delta, Message, PluginError, Problem, Run
+from k2core.toolkit import cores
 
 
 def texts(events: list[Any]) -> dict[int, str]:

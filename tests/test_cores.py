@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from k2core_decoder_llamacpp import cores
-from k2core_decoder_llamacpp.cores import Moment
+
+from k2core.toolkit import cores
+from k2core.toolkit.cores import Moment
 
 
 @pytest.mark.parametrize(

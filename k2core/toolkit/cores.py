@@ -1,7 +1,7 @@
 """How many threads should compute: as many as there are cores that nobody else is using.
 
-llama.cpp's threads meet at a barrier several hundred times a token and spin while they wait. One that has to share its core
-holds up all the others, so a thread too many costs far more than a thread too few (see the README for figures).
+The threads of an engine meet at a barrier several hundred times a token and spin while they wait. One that has to share its
+core holds up all the others, so a thread too many costs far more than a thread too few (figures: README of k2core-decoder-llamacpp).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def free_cores(before: Moment, after: Moment, cores: float) -> float:
     return cores - max(0.0, others)
 
 
-def threads_for(free: float, cores: int) -> int:
+def threads_for(free: float, cores: int, most: int = MOST) -> int:
     """Threads for so many free cores: at least one, at most all, and one less rather than one too many."""
-    return max(1, min(int(free + TOLERANCE), cores, MOST))
+    return max(1, min(int(free + TOLERANCE), cores, most))
 
 
 def usable_cores() -> int:

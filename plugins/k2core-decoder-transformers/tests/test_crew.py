@@ -1,0 +1,83 @@
+"""How many threads compute, beside others' work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from k2core_decoder_transformers.engine import crew
+from k2core_decoder_transformers.engine.crew import Crew
+
+from k2core.toolkit.cores import Moment
+
+
+@pytest.fixture(autouse=True)
+def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    monkeypatch.setattr(crew.cores, "logical_cores", lambda: 4)
+    monkeypatch.setattr(crew.cores, "usable_cores", lambda: 4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
+    """Let two seconds pass in which others and this process used so many cores."""
+    state = [Moment(0, 0, 0)]
+    monkeypatch.setattr(crew.cores, "now", lambda: state[0])
+    monkeypatch.setattr(crew.time, "monotonic", lambda: state[0].at)
+
+    def passed(others: float, own: float) -> None:
+        last = state[0]
+        state[0] = Moment(last.at + 2, last.busy + 2 * (others + own), last.own + 2 * own)
+
+    return passed
+
+
+def test_cores_that_others_take_and_leave_again(clocks: Callable[[float, float], None]) -> None:
+    mine = Crew(0)
+    for others, threads in ((0, 4), (1, 3), (3, 1), (9, 1), (0, 4)):
+        clocks(others, 1)
+        mine.look()
+        assert torch.get_num_threads() == threads
+
+
+def test_between_two_looks_the_number_stays(clocks: Callable[[float, float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Crew(0)
+    clocks(3, 1)
+    mine.look()
+    monkeypatch.setattr(crew.cores, "now", lambda: pytest.fail("looked again at once"))
+    mine.look()
+    assert torch.get_num_threads() == 1
+
+
+def test_a_number_that_was_asked_for_stays(clocks: Callable[[float, float], None]) -> None:
+    mine = Crew(2)
+    clocks(3, 1)
+    mine.look()
+    assert torch.get_num_threads() == 2
+
+
+def test_without_clocks_torch_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew.cores, "now", lambda: None)
+    mine = Crew(0)
+    mine.look()
+    assert torch.get_num_threads() == 4
+
+
+def test_other_threads_keep_their_number() -> None:
+    found: list[int] = []
+
+    def work() -> None:
+        Crew(1)
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [1]
+    assert torch.ones(1).sum() == 1
+    assert torch.get_num_threads() == 4
