@@ -3,8 +3,8 @@
 `python benchmarks/serve_hostile.py [--swapped 2000] [--hostile 10000]`. Two parts, each with a server of its own:
 
 swaps     requests, in one piece and streamed, 16 at a time, while the pipeline is swapped every 50 ms over HTTP. Every version has
-          a text of its own, which its back end repeats. Failures; answers whose text is not that of the version in their fingerprint;
-          versions left; resident memory after the first fifth of the requests and at the end.
+          a text of its own, which its back end repeats. Failures; answers whose text is not that of the version in their
+          fingerprint; versions left; resident memory after the first fifth of the requests and at the end.
 hostile   clients that vanish, stall, send slowly, too much, rubbish or bad UTF-8, and among them well-behaved ones, who were there
           before without the others: their latencies in both cases; calls in the ledger and at the mock server, which takes 10 ms;
           memory, connections and places left.
@@ -199,9 +199,16 @@ class Hostile:
     def __init__(self, server: Server, dice: random.Random) -> None:
         self._server, self._dice = server, dice
         self.kinds = {
-            "vanishes": self.vanishes, "resets in a stream": self.resets, "rubbish": self.rubbish, "bad UTF-8": self.bad_text,
-            "10 MB": self.large, "slow head": self.slow_head, "slow body": self.slow_body, "no HTTP": self.no_http, "half a body": self.half,
-        }  # fmt: skip
+            "vanishes": self.vanishes,
+            "resets in a stream": self.resets,
+            "rubbish": self.rubbish,
+            "bad UTF-8": self.bad_text,
+            "10 MB": self.large,
+            "slow head": self.slow_head,
+            "slow body": self.slow_body,
+            "no HTTP": self.no_http,
+            "half a body": self.half,
+        }
 
     async def one(self) -> str:
         kind = self._dice.choices(list(self.kinds), (30, 30, 10, 10, 1, 1, 1, 9, 8))[0]

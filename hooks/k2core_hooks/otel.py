@@ -77,7 +77,7 @@ class Otel(Plugin):
 
         if self._tracer is None:
             return
-        attributes = {
+        attributes: dict[str, Any] = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.agent.name": self.config.name,
             "gen_ai.conversation.id": event.run_id,

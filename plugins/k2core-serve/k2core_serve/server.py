@@ -36,7 +36,8 @@ def protocol(head_seconds: float) -> type[HttpToolsProtocol]:
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self.scope["extensions"] = {"k2core.abort": self.transport.abort}  # type: ignore[typeddict-item]
+            extensions: dict[str, Any] = {"k2core.abort": self.transport.abort}
+            self.scope["extensions"] = extensions
             self._stop()
             self._wait()
 

@@ -18,6 +18,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+Effort = Annotated[str, Field(pattern="^(none|minimal|low|medium|high|xhigh|max)$")]
+"""What OpenAI's clients know as `reasoning_effort`."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -29,7 +33,7 @@ class ModelTable(_Table):
     """Its file, TOML or YAML, relative to the file that says so; empty for the embedded pipeline."""
     set: tuple[str, ...] = ()
     """Overrides such as `sampler.n=5`."""
-    presets: Mapping[Literal["none", "minimal", "low", "medium", "high", "xhigh"], tuple[str, ...]] = {}
+    presets: Mapping[Effort, tuple[str, ...]] = {}
     """Further overrides by the `reasoning_effort` that a request may ask for; what is configured alike is shared."""
     commit: Literal["auto", "decided"] = "auto"
     """When answer tokens are sent: `auto` at once where only one candidate can be made and nothing could veto it, else, and

@@ -61,6 +61,7 @@ class _Part:
 
     def __init__(self, event: Event, place: dict[str, Any], words: str, part: str, type: str) -> None:
         self._event, self._place, self._words, self._part, self._type = event, place, words, part, type
+        self._more: dict[str, Any] = {"logprobs": []} if type == "output_text" else {}
         self._texts: list[str] = []
 
     @property
@@ -76,12 +77,10 @@ class _Part:
 
     def add(self, text: str) -> bytes:
         self._texts.append(text)
-        more = {"logprobs": []} if self._type == "output_text" else {}
-        return self._event(f"response.{self._words}.delta", **self._place, delta=text, **more) if text else b""
+        return self._event(f"response.{self._words}.delta", **self._place, delta=text, **self._more) if text else b""
 
     def end(self) -> bytes:
-        more = {"logprobs": []} if self._type == "output_text" else {}
-        told = self._event(f"response.{self._words}.done", **self._place, text=self.text, **more)
+        told = self._event(f"response.{self._words}.done", **self._place, text=self.text, **self._more)
         return told + (self._event(f"response.{self._part}.done", **self._place, part=self.value(self.text)) if self._part else b"")
 
 

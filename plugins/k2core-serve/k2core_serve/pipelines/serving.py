@@ -69,7 +69,11 @@ class Serving:
         runtime = version.runtime(effort)
         if runtime is None:
             known = ", ".join(version.efforts) or "none"
-            raise bad(f"reasoning_effort: the model {name!r} has no preset {effort!r}; it has: {known}", "reasoning_effort", "unsupported_value")
+            raise bad(
+                f"reasoning_effort: the model {name!r} has no preset {effort!r}; it has: {known}",
+                "reasoning_effort",
+                "unsupported_value",
+            )
         return Lease(name, version, effort, runtime)
 
     async def serve(

@@ -34,8 +34,8 @@ class Difference:
 
     request: str
     problem: str
-    live_answer: str | None
-    shadow_answer: str | None
+    live_answer: str
+    shadow_answer: str
     live_decision: str
     shadow_decision: str
     verdicts: Mapping[str, tuple[str, str]]
@@ -81,9 +81,9 @@ class Shadow:
         self.counts["same answer" if same else "other answer"] += 1
         self.counts["other verdicts"] += bool(verdicts)
         if not same or verdicts:
-            texts = [text and text[:_LONGEST] for text in (live.answer, mine.answer)]
-            found = Difference(id, problem.text[:_LONGEST], *texts, live.decision, mine.decision, verdicts)
-            self.differences.append(found)
+            self.differences.append(
+                Difference(id, _cut(problem.text), _cut(live.answer), _cut(mine.answer), live.decision, mine.decision, verdicts)
+            )
 
     def report(self) -> dict[str, Any]:
         ledger: Mapping[str, Usage] = self.version.runtimes[""].ledger.usage()
@@ -106,6 +106,10 @@ class Shadow:
             task.cancel()
         await self.idle()
         await self.version.stop()
+
+
+def _cut(text: str | None) -> str:
+    return (text or "")[:_LONGEST]
 
 
 def same_answer(one: Result, other: Result) -> bool:
