@@ -96,14 +96,19 @@ def prepare(config: VerlConfig, folder: Folder, python: str, grading: str, sourc
 def answered(answer: Path, path: str) -> dict[str, Any]:
     """The answer of `prepare`. Raises `ConfigError` with every fault it names."""
     found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if faults := [f"{path}.{fault}" if found.get("path") != "python" else fault for fault in found["faults"]]:
-        first = f"{path}.{found['path'] or found['faults'][0].partition(':')[0]}"
-        raise ConfigError("; ".join(faults), first, faults)
+    faults = [(f"{path}.{place}".rstrip("."), why) for place, why in found["faults"]]
+    if faults:
+        told = [f"{place}: {why}" for place, why in faults]
+        raise ConfigError("; ".join(told), faults[0][0], told)
     return found
 
 
-def train(config: VerlConfig, folder: Folder, python: str, prepared: Mapping[str, Any], metrics: Path) -> Child:
-    """The child that trains. Fine-tuning on several nodes goes over Ray, on one it starts a process a device."""
+def train(config: VerlConfig, folder: Folder, python: str, prepared: Mapping[str, Any], metrics: Path, scratch: str) -> Child:
+    """The child that trains. Fine-tuning on several nodes goes over Ray, on one it starts a process a device.
+
+    :param metrics: where verl writes what it measures.
+    :param scratch: for Ray; its name is short, as Ray's sockets are in it.
+    """
     module, starter = MODULES[config.stage], list[str]()
     if config.stage == "sft" and config.cluster.nodes > 1:
         module = "verl.trainer.sft_trainer_ray"
@@ -112,7 +117,7 @@ def train(config: VerlConfig, folder: Folder, python: str, prepared: Mapping[str
     source = Path(prepared["config"])
     hydra = ["--config-path", str(source.parent), "--config-name", source.stem, f"hydra.run.dir={folder.verl / 'hydra'}"]
     command = [python, *starter, "-m", module, *hydra, "hydra.output_subdir=null"]
-    variables = {"VERL_FILE_LOGGER_PATH": str(metrics), **platform(prepared["device"])}
+    variables = {"VERL_FILE_LOGGER_PATH": str(metrics), "RAY_TMPDIR": scratch, **platform(prepared["device"])}
     return Child(command, folder.log, environment(config, variables), folder.verl, config.cluster.drain)
 
 

@@ -113,7 +113,7 @@ def reason(log: Path, lines: int = 400) -> str:
     except OSError as error:
         return f"its log cannot be read: {error}"
     last = [clean for line in text.splitlines()[-lines:] if (clean := _PREFIX.sub("", _PREFIX.sub("", line)).strip())]
-    errors = [line for line in last if _ERROR.match(line)]
+    errors = [line for line in last if _ERROR.match(line) and "ChildFailedError" not in line]  # it only says that another failed
     return (errors or last or ["it wrote nothing"])[-1][:500]
 
 

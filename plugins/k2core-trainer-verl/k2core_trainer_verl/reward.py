@@ -27,6 +27,10 @@ from .rows import PROBLEM
 
 log = logging.getLogger(__name__)
 _graders: dict[tuple[str, int], tuple[Runtime, list[Slot]]] = {}
+TRUNCATED = "k2core_truncated"
+"""Key of `extra_info`: the answer has been cut at its limit; `inside.manager` sets it."""
+ADDED = (TRUNCATED, "num_turns", "rollout_reward_scores")
+"""What verl and we add to `extra_info`."""
 _loud = 5
 """Errors that are told in full; all are counted."""
 _numbers = itertools.count()
@@ -58,7 +62,7 @@ async def compute_score(
     :return: `score` in 0..1, and as 0 or 1 whether it was `acc` (correct), `unparsed`, `undecided` or an `error`.
     """
     runtime, slots = _grader(pipeline)
-    candidate = candidate_of(solution_str, opened)
+    candidate = candidate_of(solution_str, opened, bool((extra_info or {}).get(TRUNCATED)))
     try:
         problem = problem_of(data_source, extra_info or {})
         reference = ground_truth if isinstance(ground_truth, str) else json.dumps(plain(ground_truth), ensure_ascii=False)
@@ -81,20 +85,22 @@ def problem_of(data_source: str, extra_info: Mapping[str, Any]) -> Problem:
     """The problem that the row was made from; of other rows the source is the domain, and the fields are `meta`."""
     if stored := extra_info.get(PROBLEM):
         return Problem.model_validate_json(stored)
-    meta = {name: plain(value) for name, value in extra_info.items() if name not in ("num_turns", "rollout_reward_scores")}
+    meta = {name: plain(value) for name, value in extra_info.items() if name not in ADDED}
     text = next((str(meta[name]) for name in ("question", "problem", "prompt") if meta.get(name)), data_source)
     domain = data_source.partition("__")[0] or "general"
     marks: Any = "code" if domain.startswith("code") else "boxed" if domain.startswith("math") else "tag"
     return Problem(prompt=text, domain=domain, answer_format=marks, meta={**meta, "data_source": data_source})
 
 
-def candidate_of(text: str, opened: bool) -> Candidate:
-    """The answer, told from the reasoning before it, as a decoder would have told them."""
+def candidate_of(text: str, opened: bool, cut: bool = False) -> Candidate:
+    """The answer, told from the reasoning before it, as a decoder would have told them; `cut` at its limit or not."""
     splitter = ThinkSplitter("open" if opened else "auto")
     pieces = [*splitter.feed(text), *splitter.end()]
     answer = "".join(piece for piece, thought in pieces if not thought)
     reasoning = "".join(piece for piece, thought in pieces if thought)
-    return Candidate(id="0", text=answer, completion=Completion(text=answer, reasoning=reasoning))
+    return Candidate(
+        id="0", text=answer, completion=Completion(text=answer, reasoning=reasoning, finish="length" if cut else "stop")
+    )
 
 
 def outcome(score: float | None, verdicts: list[Verdict] | Any) -> dict[str, float]:

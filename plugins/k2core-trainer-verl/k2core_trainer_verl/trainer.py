@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +111,9 @@ class Verl(Plugin):
         try:
             with Live(self.config.steps, begin, self.config.live, "verl", trend) as live:
                 live.say("starting Ray and the model")
-                status = await run(train(self.config, folder, python, prepared, source), following.look)
+                with tempfile.TemporaryDirectory(prefix="k2ray-", ignore_cleanup_errors=True) as scratch:
+                    child = train(self.config, folder, python, prepared, source, scratch)
+                    status = await run(child, following.look)
         finally:
             metrics.close()
         if status:

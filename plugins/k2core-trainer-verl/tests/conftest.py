@@ -40,6 +40,6 @@ class Stand:
         return [event for event in self.events if event.kind == kind]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stand() -> type[Stand]:
     return Stand

@@ -127,6 +127,7 @@ def test_marks_are_exact() -> None:
             "ray.exceptions.RayTaskError(OSError): no",
         ),
         ("(Worker pid=3, ip=10.0.0.2) torch.OutOfMemoryError: CUDA\n", "torch.OutOfMemoryError: CUDA"),
+        ("OSError: no\ntorch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nx FAILED\n", "OSError: no"),
         ("only words\n", "only words"),
         ("", "it wrote nothing"),
     ],

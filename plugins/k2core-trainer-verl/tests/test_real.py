@@ -82,14 +82,13 @@ def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def taught(tiny: Path, chats: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Any, Path]:
+def taught(tiny: Path, chats: Path, tmp_path_factory: pytest.TempPathFactory, stand: Any) -> tuple[Any, Path]:
     """A report of fine-tuning, and its folder."""
-    from_conftest = request.getfixturevalue("stand")
     out = tmp_path_factory.mktemp("sft") / "out"
     optimizer = {"lr": 3e-3, "warmup": 0, "weight_decay": 0.0, "schedule": "constant"}
     sizes = {"prompts": 32, "epochs": 6, "batch_tokens": 3072}
     options = trainer(out, tiny, stage="sft", data={"files": [str(chats)], "max_length": 96}, optimizer=optimizer, **sizes)
-    return run(from_conftest(options, verifiers={}), []), out
+    return run(stand(options, verifiers={}), []), out
 
 
 def test_fine_tuning(taught: tuple[Any, Path], tiny: Path) -> None:
@@ -114,8 +113,8 @@ def rewarded(
     options = trainer(
         out, taught[1] / "model", steps=5, passes=10, instructions=False, optimizer=optimizer, checkpoint={"every": 3}, **sizes
     )  # fmt: skip
-    stand = request.getfixturevalue("stand")(options)
-    return stand, run(stand, tasks()), out
+    made = stand(options)
+    return made, run(made, tasks()), out
 
 
 def test_grpo(rewarded: tuple[Any, Any, Path], taught: tuple[Any, Path]) -> None:

@@ -47,8 +47,13 @@ def test_the_same_verdict_as_the_verifier_gives(text: str, score: float, mark: s
     made = graded(text, info=of(problem))
     assert made["score"] == score
     assert [name for name in ("acc", "unparsed", "undecided", "error") if made[name]] == ([mark] if mark else [])
-    with Runtime(PipelineConfig.from_dict({"verifiers": {"math": {}}})) as runtime:
-        assert runtime  # the same plug-in, assembled from the same table
+
+    async def directly() -> float:
+        async with Runtime(PipelineConfig.from_dict({"verifiers": {"math": {}}})) as runtime:
+            [verdict] = await runtime.verify(problem, [reward.candidate_of(text, False)], "5")
+            return verdict.score
+
+    assert asyncio.run(directly()) == score
 
 
 def test_rows_of_other_origin() -> None:
@@ -66,6 +71,13 @@ def test_one_verifier_a_domain() -> None:
     assert graded(text, reference, pipeline, info, verifier={"logic": "logic"})["score"] == 1.0
     assert reward.grading_verifier({"table": "tabular"}, "general", "table__hitab") == "tabular"
     assert reward.grading_verifier({"table": "tabular"}, "math", "math__x") is None
+
+
+def test_an_answer_that_was_cut_has_no_last_number() -> None:
+    """As everywhere in k2core: what breaks off at its limit is not taken at its last word."""
+    info = of(Problem(prompt="What is 2 + 3?"))
+    assert graded("First 2, then 5", info=info)["acc"] == 1.0
+    assert graded("First 2, then 5", info={**info, reward.TRUNCATED: True})["unparsed"] == 1.0
 
 
 def test_references_that_are_no_text() -> None:
@@ -127,6 +139,8 @@ def test_the_grading_part_of_a_pipeline() -> None:
 
 
 def test_hydra_fills_nothing_in() -> None:
-    text = grading_json({"verifiers": {"math": {"use": "math"}}, "retry": {}})
-    assert json.loads(grading_json({"verifiers": {"logic": {"use": "logic"}}}))
+    checker = {"use": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "${oc.env:HOME}"}
+    whole = {"verifiers": {"stem": {"use": "stem", "decoder": "checker"}}, "decoders": {"checker": checker}}
+    text = grading_json(whole)
     assert "${" not in text
+    assert json.loads(text)["decoders"]["checker"] == checker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,11 +75,10 @@ def answers(
     ids = torch.tensor([[0] * (longest - len(ask.prompt)) + list(ask.prompt) for ask in asks])
     mask = torch.tensor([[0] * (longest - len(ask.prompt)) + [1] * len(ask.prompt) for ask in asks])
     found: list[tuple[list[int], list[float]]] = [([], []) for _ in asks]
-    open_rows, cache = set(range(len(asks))), None
+    open_rows, cache = set(range(len(asks))), _cache(model)
     while open_rows and not stop():
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
+        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **cache)
         chosen, logprobs = draw(out.logits[:, -1], asks, generator)
         for row in list(open_rows):
             token = int(chosen[row])
@@ -89,3 +89,11 @@ def answers(
         ids = chosen[:, None]
         mask = torch.cat([mask, torch.ones(len(asks), 1, dtype=mask.dtype)], dim=-1)
     return [Answer(tokens, logprobs, bool(tokens) and tokens[-1] in ends) for tokens, logprobs in found]
+
+
+def _cache(model: Any) -> dict[str, Any]:
+    """An empty cache, which the model fills, under the name that its version of transformers has for it."""
+    from transformers import DynamicCache
+
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    return {name: DynamicCache(config=model.config)}

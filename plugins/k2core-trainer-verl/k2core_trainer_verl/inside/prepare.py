@@ -23,7 +23,7 @@ def main(request: Path) -> int:
         answer = prepared(asked)
     except ModuleNotFoundError as error:
         fault = f"{sys.executable} lacks {error.name}; `make verl` builds an environment that has everything"
-        answer = {"faults": [fault], "path": "python"}
+        answer = {"faults": [("python", fault)]}
     Path(asked["answer"]).write_text(json.dumps(answer), encoding="utf-8")
     return 0
 
@@ -43,21 +43,20 @@ def prepared(asked: dict[str, Any]) -> dict[str, Any]:
         files = Files(files.train, files.train, files.checkpoints, files.rollouts)
     whole, faults = composed(config, place, files, asked["grading"])
     if faults:
-        return {"faults": faults, "path": ""}
+        return {"faults": faults}
     return {"faults": [], "device": place.device, "gpus": place.gpus, "config": written(whole, folder)}
 
 
-def composed(config: VerlConfig, place: Place, files: Files, grading: str) -> tuple[Any, list[str]]:
-    """verl's whole configuration for a run, and what is wrong with it."""
+def composed(config: VerlConfig, place: Place, files: Files, grading: str) -> tuple[Any, list[tuple[str, str]]]:
+    """verl's whole configuration for a run, and what is wrong with it, each with its place among the trainer's options."""
     from . import schema
 
     overrides = flattened(config.overrides)
     choices = {name: overrides.pop(name) for name in list(overrides) if name in schema.GROUPS}
     whole = schema.composed(config.stage, choices)
     own = {path: value for path, value in settings_for(config, place, files, grading).items() if path not in overrides}
-    faults = schema.apply(whole, own, {})
-    faults += schema.apply(whole, overrides, {path: f"overrides.{path}" for path in overrides})
-    return whole, faults or list(filter(None, [schema.judged(config.stage, whole)]))
+    faults = [*schema.apply(whole, own), *schema.apply(whole, overrides, "overrides")]
+    return whole, faults or schema.judged(config.stage, whole)
 
 
 def found_place(config: VerlConfig) -> Place:

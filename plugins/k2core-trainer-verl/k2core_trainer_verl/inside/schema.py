@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -24,16 +24,19 @@ def composed(stage: str, choices: Mapping[str, Any]) -> DictConfig:
         return compose(PRIMARY[stage], overrides=[f"{name}={value}" for name, value in choices.items()])
 
 
-def apply(config: DictConfig, settings: Mapping[str, Any], origin: Mapping[str, str]) -> list[str]:
-    """Set every dotted path; returns what is wrong, a line each with its path.
+Fault: TypeAlias = tuple[str, str]
+"""The place among the trainer's options, or nothing for all of them, and what is wrong there."""
 
-    :param origin: the trainer's own name of a setting, for messages, where it is not the dotted path itself.
+
+def apply(config: DictConfig, settings: Mapping[str, Any], table: str = "") -> list[Fault]:
+    """Set every dotted path; returns what is wrong.
+
+    :param table: the trainer's table that the settings are from; those without one are made from other options.
     """
-    faults = []
+    faults: list[Fault] = []
     for path, value in settings.items():
-        where = origin.get(path, path)
         if fault := _unknown(config, path) or _unlike(OmegaConf.select(config, path, throw_on_missing=False), value):
-            faults.append(f"{where}: {fault}")
+            faults.append((f"{table}.{path}", fault) if table else ("", f"{path}: {fault}"))
         else:
             with open_dict(config):
                 OmegaConf.update(config, path, value, merge=isinstance(value, Mapping), force_add=True)
@@ -90,8 +93,8 @@ def _unlike(default: Any, value: Any) -> str:
     return ""
 
 
-def judged(stage: str, config: DictConfig) -> str:
-    """What verl itself says against the configuration, or nothing."""
+def judged(stage: str, config: DictConfig) -> list[Fault]:
+    """What verl itself says against the configuration."""
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
     try:
@@ -105,5 +108,5 @@ def judged(stage: str, config: DictConfig) -> str:
             for part in (config.engine, config.optim, config.checkpoint):
                 omega_conf_to_dataclass(part)
     except Exception as error:  # whatever it is, it is verl's word on the configuration
-        return f"verl refuses the configuration: {type(error).__name__}: {error}"
-    return ""
+        return [("", f"verl refuses the configuration: {type(error).__name__}: {error}")]
+    return []

@@ -108,6 +108,9 @@ def _reward(config: VerlConfig, place: Place, grading: str) -> dict[str, Any]:
     kwargs = {"pipeline": grading, "timeout": reward.timeout, "opened": reward.opened, "verifier": dict(reward.verifier)}
     return {
         "reward.num_workers": reward.workers or (1 if place.on_cpu else 8),
+        "reward.reward_manager.source": "importlib",
+        "reward.reward_manager.name": "RewardManager",
+        "reward.reward_manager.module.path": "pkg://k2core_trainer_verl.inside.manager",
         "reward.custom_reward_function.path": "pkg://k2core_trainer_verl.reward",
         "reward.custom_reward_function.name": "compute_score",
         "reward.custom_reward_function.reward_kwargs": kwargs,
