@@ -7,6 +7,8 @@ from random import Random
 from ..items import Drawn, numbered
 from ..writing.words import ITEMS, WORDS, some
 
+_LENGTHS = {1: (4, 6), 2: (7, 8), 3: (9, 13)}
+_WORDS = {level: [word for word in WORDS if low <= len(word) <= high] for level, (low, high) in _LENGTHS.items()}
 _PLAN = ("Go through it from the left.", "Keep a count.")
 
 
@@ -21,8 +23,7 @@ def _count(parts: list[str], hits: list[bool], joint: str) -> tuple[list[str], i
 
 def letters(draw: Random, level: int) -> Drawn:
     """Words of more letters on higher levels; the letter mostly is one that the word has, often twice."""
-    low, high = {1: (4, 6), 2: (7, 8), 3: (9, 13)}[level]
-    word = draw.choice([word for word in WORDS if low <= len(word) <= high])
+    word = draw.choice(_WORDS[level])
     twice = sorted({letter for letter in word if word.count(letter) > 1})
     letter = (
         draw.choice(twice) if twice and draw.random() < 0.6 else draw.choice(word if draw.random() < 0.8 else "abcdefghilmnoprst")
