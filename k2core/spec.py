@@ -78,7 +78,7 @@ class Specs:
     async def k2_load_weights(self, weights: Mapping[str, Any] | str) -> None:
         """Decode with other weights of the same model from now on: for decoders whose model can be trained; optional.
 
-        Requests that run when it is called end with the weights they began with; those that come later see the new ones only.
+        Requests at work end with the weights they began with; those that come after its return see the new ones only.
 
         :param weights: arrays of this process by parameter name, not to be kept, or a folder of safetensors.
         """

@@ -15,6 +15,8 @@ from .report import Faults, check
 if TYPE_CHECKING:
     from .subject import Subject
 
+OPTIONAL = {"decoder": {"k2_load_weights"}}
+"""Hooks that plugins of a role may have besides."""
 EVERY_PLUGINS = ("k2_around", "k2_event", "k2_start", "k2_stop")
 _SPECS = {name: function for name, function in vars(Specs).items() if name.startswith("k2_")}
 
@@ -28,7 +30,7 @@ def implements_its_role(subject: Subject) -> Faults:
         yield f"a {subject.role} implements {due}, and this one does not"
     if not due and not have:
         yield f"it implements none of the hooks: {', '.join(EVERY_PLUGINS)}"
-    for name in sorted(have - {due, *EVERY_PLUGINS}):
+    for name in sorted(have - {due, *EVERY_PLUGINS} - OPTIONAL.get(subject.role, set())):
         yield f"{name} belongs to another role and is never asked of a {subject.role}; make it a plugin of its own"
 
 

@@ -165,7 +165,7 @@ WRONG: dict[str, Any] = {
 
 @check("decoder")
 def wrong_weights_change_nothing(subject: Subject) -> Faults:
-    """If it has `k2_load_weights`, it refuses with an ordinary exception what are no weights of its model, and decodes as before."""
+    """Its `k2_load_weights`, if any, refuses what are no weights of its model with an ordinary exception; it decodes as before."""
     from ..subject import request_for
 
     if not hasattr(subject.cls, "k2_load_weights"):

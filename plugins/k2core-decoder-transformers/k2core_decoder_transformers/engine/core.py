@@ -16,10 +16,13 @@ from ..model import forward_for
 from ..model.batch import Batch, Rows
 from ..model.cache import Cache, rounded
 from ..speculation.records import Step
+from .crew import Crew
+from .inbox import Inbox
 from .job import Choice, Job, agreed, draw
 from .kept import Kept
 from .request import prepare
 from .slots import Slots
+from .weights import Swap, fitting
 
 if TYPE_CHECKING:
     from ..config import TransformersConfig
@@ -49,8 +52,7 @@ class Engine:
         """Called before each pass: the door for tests that make one fail."""
         self._numbers = itertools.count()
         self._made_grammar: Grammar | None = None
-        self._wake, self._closed = threading.Condition(), False
-        self._inbox: deque[Job] = deque()
+        self.inbox = Inbox()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._thread = threading.Thread(target=self._work, name="k2core-transformers", daemon=True)
@@ -58,24 +60,17 @@ class Engine:
 
     # from any thread
 
-    def submit(self, job: Job) -> None:
-        with self._wake:
-            if self._closed:
-                raise RuntimeError("the model has been unloaded")
-            self._inbox.append(job)
-            self._wake.notify()
+    def submit(self, item: Job | Swap) -> None:
+        """Let a request in, or other weights: those wait until the requests before have ended, and the requests after for them."""
+        self.inbox.put(item)
 
     def cancel(self, job: Job) -> None:
         """End the job before the next step; its `ended` is called when its memory is free."""
-        with self._wake:
-            job.cancelled = True
-            self._wake.notify()
+        self.inbox.cancel(job)
 
     def close(self) -> None:
         """Fail what is left, end the thread, free the model."""
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
+        self.inbox.close()
         self._thread.join()
 
     def next_id(self) -> int:
@@ -92,29 +87,34 @@ class Engine:
 
     @torch.inference_mode()  # also when slots are freed: what was made within it must not be changed outside
     def _work(self) -> None:
-        if self.config.threads:
-            torch.set_num_threads(self.config.threads)
+        crew = Crew(self.config.threads)
         while True:
-            with self._wake:
-                while not (self._inbox or self._waiting or self._running or self._closed):
-                    self._wake.wait()
-                closed, new = self._closed, list(self._inbox)
-                self._inbox.clear()
-            for job in new:
-                self._receive(job)
+            closed, new = self.inbox.take(bool(self._waiting or self._running))
+            for item in new:
+                self._receive(item)
             if closed:
                 for job in [*self._waiting, *self._running]:
                     self._end(job, RuntimeError("the model is being unloaded"))
                 return
+            crew.look()
             self._turn()
 
-    def _receive(self, job: Job) -> None:
+    def _receive(self, item: Job | Swap) -> None:
         try:
-            if not job.cancelled:
-                prepare(job, self)
-            self._waiting.append(job)
+            if isinstance(item, Swap):
+                self._swap(item)
+                return
+            if not item.cancelled:
+                prepare(item, self)
+            self._waiting.append(item)
         except Exception as error:
-            job.ended(error)
+            item.ended(error)
+
+    def _swap(self, swap: Swap) -> None:
+        with torch.inference_mode(False):  # the model's parameters are ordinary tensors, and stay so
+            self.forward.take(fitting(self.loaded.model, swap.weights))
+        self.kept.clear()
+        swap.ended(None)
 
     def _turn(self) -> None:
         for job in [*self._waiting, *self._running]:

@@ -28,20 +28,43 @@ def _key(config: TransformersConfig) -> str:
 
 def acquire(config: TransformersConfig, stop: threading.Event) -> Engine | None:
     """A loaded engine, which must be released; None when `stop` was set meanwhile. Blocks. Raises what loading raises."""
-    from ..loading import load
-
     key = _key(config)
     with _lock:
         if stop.is_set():
             return None
         engine, users = _engines.get(key, (None, 0))
-        if engine is None:
-            loaded = load(config, stop)
-            if stop.is_set():
-                return None
-            engine = Engine(config, loaded, _speculation(config, loaded, stop))
-        _engines[key] = engine, users + 1
+        engine = engine or _made(config, stop)
+        if engine is not None:
+            _engines[key] = engine, users + 1
         return engine
+
+
+def detach(engine: Engine, config: TransformersConfig, stop: threading.Event) -> Engine | None:
+    """An engine that nobody else has or will get, in exchange for one that was acquired: the same, or a new one where it is shared.
+
+    None when `stop` was set meanwhile. Blocks where a model must be loaded, and raises what loading raises.
+    """
+    with _lock:
+        key, users = next(((key, users) for key, (held, users) in _engines.items() if held is engine), ("", 0))
+        if not key:
+            raise RuntimeError("the model has been unloaded")
+        if users > 1:
+            fresh = _made(config, stop)
+            if fresh is None:
+                return None
+            _engines[key] = engine, users - 1
+            engine = fresh
+        else:
+            del _engines[key]
+        _engines[f"detached {id(engine)}"] = engine, 1
+        return engine
+
+
+def _made(config: TransformersConfig, stop: threading.Event) -> Engine | None:
+    from ..loading import load
+
+    loaded = load(config, stop)
+    return None if stop.is_set() else Engine(config, loaded, _speculation(config, loaded, stop))
 
 
 def _speculation(config: TransformersConfig, loaded: Loaded, stop: threading.Event) -> Speculation | None:

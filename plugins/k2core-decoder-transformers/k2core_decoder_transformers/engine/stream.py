@@ -19,6 +19,7 @@ from .job import Choice, Job
 if TYPE_CHECKING:
     from ..config import TransformersConfig
     from .core import Engine
+    from .outbox import Outbox
 
 GATHER = 0.004
 """Seconds in which the texts of a step, one for each choice, are gathered before the loop looks at them."""
@@ -46,9 +47,9 @@ class Stream:
         self._scheduled = False
         self._sent = time.monotonic()
 
-    async def run(self, engine: Engine) -> list[Completion]:
+    async def run(self, engine: Engine, outbox: Outbox) -> list[Completion]:
         """The completions. Raises what went wrong; when cancelled, gives way only once the engine has let go of the request."""
-        engine.submit(self.job)
+        outbox.send(engine, self.job)
         cancelled: asyncio.CancelledError | None = None
         while not self._done.done():
             try:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
+    from torch.nn import Parameter
 
     from .batch import Batch
 
@@ -19,6 +22,9 @@ class Forward(Protocol):
     def __call__(self, batch: Batch) -> Tensor: ...
     def refresh(self) -> None:
         """Take over weights that were changed in place."""
+
+    def take(self, array_of: Callable[[Parameter], Tensor]) -> None:
+        """Take over other weights: `array_of` a parameter of the model is its new value."""
 
 
 def forward_for(model: Any, fused: bool = True) -> Forward:

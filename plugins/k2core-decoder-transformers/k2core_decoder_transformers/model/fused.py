@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,10 +45,12 @@ def bucket(rows: int) -> int:
 class Linear:
     """y = x A^T + b over one or several of the model's linear layers, whose weights become views of one tensor.
 
-    On the CPU a copy of the weight as oneDNN packs it does the work; `refresh` makes it again once weights have changed.
+    On the CPU a copy of the weight as oneDNN packs it does the work; `refresh` makes it again once weights have changed. Once
+    others have been taken over it is the only one: the model's own layers keep their shapes, without memory behind them.
     """
 
     def __init__(self, *parts: nn.Linear) -> None:
+        self._parts, self.rows = parts, sum(part.out_features for part in parts)
         self.weight, self.bias = parts[0].weight.data, None if parts[0].bias is None else parts[0].bias.data
         if len(parts) > 1:
             self.weight = torch.cat([part.weight.data for part in parts])
@@ -69,6 +72,22 @@ class Linear:
         bf16 = self.weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         if self.weight.device.type == "cpu" and torch._C._has_mkldnn and (bf16 or self.weight.dtype == torch.float32):
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _PACKED_ROWS)
+
+    def take(self, array_of: Callable[[nn.Parameter], Tensor], shared: nn.Parameter) -> None:
+        """Other weights; `shared` stays a weight of its own, whatever it is part of here."""
+        for part in self._parts:
+            if part.bias is not None:
+                part.bias.data.copy_(array_of(part.bias))
+            if self.packed is None or part.weight is shared:
+                part.weight.data.copy_(array_of(part.weight))
+        if self.packed is not None:
+            new = [array_of(part.weight).to(self.weight) for part in self._parts]
+            self.weight = self.weight.new_empty(())
+            for part in self._parts:
+                if part.weight is not shared:
+                    part.weight.data = self.weight.expand(part.weight.shape)
+            joined = new[0] if len(new) == 1 else torch.cat(new)
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(joined, _PACKED_ROWS)
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.packed is None:
@@ -94,6 +113,10 @@ class Norm:
     def __init__(self, module: Any, eps: float) -> None:
         self._module, self._eps = module, eps
         self._double: Tensor | None = None
+        self.refresh()
+
+    def take(self, array_of: Callable[[nn.Parameter], Tensor], _: nn.Parameter) -> None:
+        self._module.weight.data.copy_(array_of(self._module.weight))
         self.refresh()
 
     def refresh(self) -> None:
@@ -143,10 +166,20 @@ class Fused:
         self.head = Linear(model.lm_head)
         self.token_bytes = len(self.layers) * 2 * self.kv_heads * self.size * self.embedding.weight.element_size()
 
+    def _all(self) -> tuple[Linear | Norm, ...]:
+        return self.head, self.norm, *(part for layer in self.layers for part in layer.parts())
+
     def refresh(self) -> None:
         """Take over weights that were changed in place."""
-        for part in (self.head, self.norm, *(part for layer in self.layers for part in layer.parts())):
+        for part in self._all():
             part.refresh()
+
+    @torch.no_grad()
+    def take(self, array_of: Callable[[nn.Parameter], Tensor]) -> None:
+        """Take over other weights: `array_of` a parameter of the model is its new value. `refresh` cannot be used any more then."""
+        self.embedding.weight.data.copy_(array_of(self.embedding.weight))
+        for part in self._all():
+            part.take(array_of, self.embedding.weight)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> Tensor:
@@ -159,7 +192,7 @@ class Fused:
         for number, layer in enumerate(self.layers):
             x = self._layer(number, layer, x, cos.squeeze(0).unsqueeze(1), sin.squeeze(0).unsqueeze(1), batch)
         if not len(x):
-            return torch.zeros(0, self.head.weight.shape[0], device=x.device)
+            return torch.zeros(0, self.head.rows, device=x.device)
         logits: Tensor = self.head(self.norm(x)).float()
         return logits.narrow(0, 0, batch.size if batch.wanted is None else len(batch.wanted))
 

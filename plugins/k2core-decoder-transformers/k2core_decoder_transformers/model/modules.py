@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from .batch import Batch, Rows, Segment, attend, grouped, ungrouped, views
@@ -73,6 +74,12 @@ class Modules:
         except Exception as error:
             model.set_attn_implementation(usual)
             raise ValueError(f"{type(model).__name__} cannot be decoded in batches: {error}") from error
+
+    @torch.no_grad()
+    def take(self, array_of: Callable[[nn.Parameter], Tensor]) -> None:
+        """Take over other weights: `array_of` a parameter of the model is its new value."""
+        for parameter in self.model.parameters():
+            parameter.copy_(array_of(parameter))
 
     def refresh(self) -> None:
         """Nothing to do: the modules' own weights are used."""

@@ -1,0 +1,96 @@
+"""Other weights for a model that is at work: what they must be, and how they come into its engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+if TYPE_CHECKING:
+    from .core import Engine
+
+
+@dataclass(eq=False)
+class Swap:
+    """Weights on their way into an engine; `ended(error)` is called in its thread."""
+
+    weights: Mapping[str, Any]
+    ended: Callable[[Exception | None], None]
+
+
+async def swap(engine: Engine, weights: Mapping[str, Any] | str) -> None:
+    """Have the engine take weights over as soon as the requests before have ended; those after this call wait for it.
+
+    Raises `ValueError` where they do not fit, and nothing has changed. When cancelled, nothing has changed either, or all has.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Exception | None] = loop.create_future()
+    arrays = await asyncio.to_thread(read, weights) if isinstance(weights, str) else weights
+    asked = Swap(arrays, lambda error: _tell(loop, done, error))
+    engine.submit(asked)
+    try:
+        await asyncio.wait([done])
+    except asyncio.CancelledError:
+        if not engine.inbox.withdraw(asked):
+            await asyncio.wait([done])  # they are being copied, which takes a moment
+        raise
+    if (failure := done.result()) is not None:
+        raise failure
+
+
+def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Exception | None], error: Exception | None) -> None:
+    loop.call_soon_threadsafe(done.set_result, error)
+
+
+def read(folder: str) -> Mapping[str, Tensor]:
+    """The arrays of all safetensors files in a folder. Raises `ValueError` where there are none, or those of an adapter only."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    place = Path(folder).expanduser()
+    if (place / "adapter_config.json").is_file():
+        raise ValueError(f"{place} holds an adapter; weights to be loaded are those of the whole model, with the adapter merged")
+    files = sorted(place.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"there are no weights in {place}: a folder with *.safetensors is needed")
+    found: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            found |= load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{file} cannot be read: {error}") from error
+    return found
+
+
+def fitting(model: Any, weights: Mapping[str, Any]) -> Callable[[Parameter], Tensor]:
+    """For each parameter of the model its new value. One that the model uses under several names needs one of them.
+
+    Raises `ValueError` where a parameter is missing or unknown, or has another shape.
+    """
+    names: dict[int, list[str]] = {}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, parameter in parameters.items():
+        names.setdefault(id(parameter), []).append(name)
+    given = {key: next((name for name in alike if name in weights), alike[0]) for key, alike in names.items()}
+    missing, unknown = (
+        [name for name in given.values() if name not in weights],
+        [name for name in weights if name not in parameters],
+    )
+    if missing or unknown:
+        raise ValueError(f"these are not the weights of this model: {_some('missing', missing)}{_some('unknown', unknown)}")
+    for name in given.values():
+        shape, wanted = getattr(weights[name], "shape", None), tuple(parameters[name].shape)
+        if shape is None or tuple(shape) != wanted:
+            got = "no array" if shape is None else str(tuple(shape))
+            raise ValueError(f"these are not the weights of this model: {name} is {got}, it must be {wanted}")
+    return lambda parameter: torch.as_tensor(weights[given[id(parameter)]])
+
+
+def _some(what: str, names: list[str]) -> str:
+    return f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}) " if names else ""

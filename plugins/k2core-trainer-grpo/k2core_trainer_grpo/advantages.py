@@ -1,0 +1,39 @@
+"""How much better a completion was than its siblings. Pure functions on tensors.
+
+A *group* is the completions of one prompt; `groups` holds the number of each completion's group, from 0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+Baseline: TypeAlias = Literal["grpo", "dr-grpo", "rloo"]
+
+
+def advantages(rewards: Tensor, groups: Tensor, kind: Baseline = "grpo", epsilon: float = 1e-6) -> Tensor:
+    """[completions]: of `rewards` [completions] in `groups` [completions].
+
+    - `grpo`: (r - mean) / (std + epsilon), with the sample standard deviation of the group (Shao et al. 2024, DeepSeekMath,
+      arXiv:2402.03300, 4.1.2).
+    - `dr-grpo`: r - mean; the division favours questions that are too easy or too hard (Liu et al. 2025, arXiv:2503.20783, 3.1).
+    - `rloo`: r - mean of the others = n / (n - 1) (r - mean) (Ahmadian et al. 2024, arXiv:2402.14740, eq. 8).
+
+    A completion without siblings has nothing to be compared with: 0.
+    """
+    mean, std, size = _moments(rewards, groups)
+    above = (rewards - mean[groups]).masked_fill(size[groups] < 2, 0.0)
+    if kind == "grpo":
+        return above / (std[groups] + epsilon)
+    return above * (size / (size - 1).clamp(min=1))[groups] if kind == "rloo" else above
+
+
+def _moments(rewards: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, sample standard deviation and size of each group, [groups]."""
+    count = int(groups.max()) + 1 if len(groups) else 0
+    size = torch.zeros(count).index_add_(0, groups, torch.ones_like(rewards))
+    mean = torch.zeros(count).index_add_(0, groups, rewards) / size.clamp(min=1)
+    squares = torch.zeros(count).index_add_(0, groups, (rewards - mean[groups]).square())
+    return mean, (squares / (size - 1).clamp(min=1)).sqrt(), size

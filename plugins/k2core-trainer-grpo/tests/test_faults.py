@@ -1,0 +1,128 @@
+"""Verifiers that raise, hang, die or lie, gradients that are not finite, a full disk: counted, or said, and no checkpoint lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections import Counter
+from pathlib import Path
+
+import grpo_bench as bench
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from k2core_training.checkpoints import Checkpoints  # noqa: E402
+from k2core_training.errors import DiskError, TrainingError  # noqa: E402
+
+from k2core import Candidate, Verdict  # noqa: E402
+from k2core.events import Event  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made: Path = bench.model(tmp_path_factory.mktemp("tiny"))
+    return made
+
+
+class Faulty(bench.Rule):
+    """A verifier that fails in another way for each choice but the last; every other answer is worth 1."""
+
+    async def judge(self, candidate: Candidate) -> Verdict:
+        if candidate.id == "0":
+            raise ValueError("the reward raised")
+        if candidate.id == "1":
+            await asyncio.sleep(3600)
+        score = float("nan") if candidate.id == "2" else 1.0
+        return Verdict(candidate_id=candidate.id, status="correct", score=score)
+
+
+def test_no_verdict_is_not_a_wrong_answer(folder: Path, tmp_path: Path) -> None:
+    heard: Counter[str] = Counter()
+
+    def hear(event: Event) -> None:
+        if event.kind == "train_skipped":
+            heard[event.reason] = event.count  # type: ignore[attr-defined]
+
+    out = tmp_path / "out"
+    bench.train(bench.tables(folder, out, steps=2, group=5, reward={"timeout": 0.1}), rule=Faulty, told=hear)
+    rows = bench.metrics(out)
+    assert [row["reward"] for row in rows] == [1.0, 1.0]  # of those that were judged
+    assert heard == {"verifier failed": 12, "verifier timed out": 6}
+    assert rows[-1]["skipped"] == 18
+    assert rows[-1]["zero_variance"] == 1.0
+
+
+class Dying(bench.Rule):
+    """Dies with the third step's first verdict."""
+
+    seen = 0
+
+    async def judge(self, candidate: Candidate) -> Verdict:
+        type(self).seen += 1
+        if type(self).seen > 24:
+            raise BrokenPipeError("the verifier's process is gone")
+        return await super().judge(candidate)
+
+
+def test_a_verifier_that_dies_ends_it_with_a_whole_checkpoint(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(TrainingError, match=r"no completion could be rewarded in 3 steps in a row \(until step 5\).*is gone"):
+        bench.train(bench.tables(folder, out, steps=9), rule=Dying)
+    last = Checkpoints(out / "checkpoints").latest()
+    assert last is not None
+    assert last.step == 4
+    report = bench.train(bench.tables(folder, out, steps=5, resume=True))
+    assert report.steps == 5
+
+
+def test_a_gradient_that_is_not_finite_is_skipped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from k2core_trainer_grpo import losses
+
+    calls, real = iter(range(100)), losses.aggregated
+    monkeypatch.setattr(losses, "aggregated", lambda *args: real(*args) * (float("nan") if next(calls) == 1 else 1.0))
+    out = tmp_path / "out"
+    bench.train(bench.tables(folder, out))
+    rows = bench.metrics(out)
+    assert [row["bad_gradients"] for row in rows] == [0, 1, 0, 0]
+    assert rows[1]["loss"] is None
+    assert rows[3]["rollout_gap"] < 1e-4
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """The checkpoint of the second step finds no room."""
+    out, (soft, hard) = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def hear(event: Event) -> None:
+        if event.kind == "train_checkpointed":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+
+    try:
+        with pytest.raises(DiskError, match=r"step 2 could not be written.*the one of step 1 is whole"):
+            bench.train(bench.tables(folder, out), told=hear)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(os.listdir(out / "checkpoints")) == ["step-00000001"]
+    assert bench.train(bench.tables(folder, out, resume=True)).steps == 4
+
+
+def test_dynamic_sampling_replaces_what_teaches_nothing(folder: Path, tmp_path: Path) -> None:
+    from collections.abc import Sequence
+
+    from k2core import Problem, hookimpl
+
+    class ByProblem(bench.Rule):
+        @hookimpl
+        async def k2_verify(self, problem: Problem, candidates: Sequence[Candidate], reference: str | None) -> Sequence[Verdict]:
+            easy = problem.domain == "math"
+            return [Verdict(candidate_id=c.id, status="correct", score=1.0 if easy else len(c.text) % 11 / 11) for c in candidates]
+
+    plain, dynamic = tmp_path / "plain", tmp_path / "dynamic"
+    bench.train(bench.tables(folder, plain, steps=3), rule=ByProblem)
+    bench.train(bench.tables(folder, dynamic, steps=3, dynamic_sampling=4), rule=ByProblem)
+    few, many = bench.metrics(plain), bench.metrics(dynamic)
+    assert [row["groups"] for row in few] == [3, 3, 3]
+    assert sum(row["zero_variance"] for row in few) > 0
+    assert all(row["groups"] > 3 or row["zero_variance"] == 0 for row in many)
+    assert all(row["tokens"] > 0 and "score_math" not in row for row in many)

@@ -1,0 +1,219 @@
+"""Whole trainings of a tiny model: that it learns, what it logs, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import grpo_bench as bench
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from k2core import ConfigError  # noqa: E402 # after the check for torch
+from k2core.events import CallStarted, Event  # noqa: E402
+
+BENCH = Path(__file__).with_name("grpo_bench.py")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made: Path = bench.model(tmp_path_factory.mktemp("tiny"))
+    return made
+
+
+def weights(out: Path) -> dict[str, Any]:
+    from k2core_training.checkpoints import Checkpoints
+
+    last = Checkpoints(out / "checkpoints").latest()
+    assert last is not None
+    found: dict[str, Any] = last.state()["optimizer"]["weights"]
+    return found
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what the machine's speed decides."""
+    return [{k: v for k, v in row.items() if not k.startswith("seconds") and k != "tokens_per_second"} for row in rows]
+
+
+def test_what_is_rewarded_becomes_likelier(folder: Path, tmp_path: Path) -> None:
+    config = bench.tables(folder, tmp_path / "out", steps=25, group=8, optimizer={"lr": 1e-2}, checkpoint={"every": 0})
+    report = bench.train(config)
+    rows = bench.metrics(tmp_path / "out")
+    first, last = (sum(row["reward"] for row in part) / 5 for part in (rows[:5], rows[-5:]))
+    assert last > 3 * first > 0
+    assert report.steps == 25
+    assert report.usage["solve"].served == 75
+    assert report.usage["solve"].completion_tokens == sum(row["tokens"] for row in rows)
+    # the decoder has each step's weights: what it thought of the tokens is what the trainer thinks
+    assert all(row["rollout_gap"] < 1e-4 for row in rows)
+
+
+def test_what_is_logged(folder: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    out = tmp_path / "out"
+    report = bench.train(bench.tables(folder, out, evaluation={"every": 2}), _with_validation(), told=events.append)
+    rows = bench.metrics(out)
+    steps, measured = [row for row in rows if "reward" in row], [row for row in rows if "eval_accuracy" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    assert [row["step"] for row in measured] == [0, 2, 4]
+    row = steps[-1]
+    assert row["tokens"] <= 3 * 4 * 12
+    assert row["response_length"] <= row["response_length_max"] <= 12
+    assert row["entropy"] > 0
+    assert row["clip_low"] == row["clip_high"] == row["policy_kl"] == 0  # on-policy
+    assert {"score_math", "score_words"} >= {name for name in row if name.startswith("score_")}
+    assert row["seconds_rollout"] > 0 < row["seconds_update"]
+    assert measured[0]["eval_response_length"] <= 16
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [step for step in (1, 2, 3, 4) for _ in range(4)]
+    kinds = [event.kind for event in events]
+    assert kinds.count("train_stepped") == 4
+    assert kinds.count("train_evaluated") == 3
+    assert Path(report.artifacts["model"]).is_dir()
+
+
+def _with_validation() -> list[Any]:
+    held = bench.tasks(8)[6:]
+    return [*bench.tasks(), *(task.model_copy(update={"meta": {"split": "validation"}}) for task in held)]
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    """Kill -9, twice, each time some random while after a further step has been logged."""
+    options: dict[str, Any] = {"steps": 8, "minibatches": 2, "samples": 2, "dynamic_sampling": 1, "checkpoint": {"every": 2}}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    bench.train(bench.tables(folder, whole, **options))
+    rng = random.Random()
+    for after in (2, 5):
+        _killed(bench.tables(folder, cut, resume=after > 2, **options), cut / "metrics.jsonl", after, rng.uniform(0, 0.1))
+    bench.train(bench.tables(folder, cut, resume=True, **options))
+    assert same(weights(whole), weights(cut))
+    assert timeless(bench.metrics(whole)) == timeless(bench.metrics(cut))
+    assert (whole / "samples.jsonl").read_bytes() == (cut / "samples.jsonl").read_bytes()
+
+
+def _killed(config: dict[str, Any], file: Path, lines: int, wait: float) -> None:
+    process = subprocess.Popen([sys.executable, str(BENCH), json.dumps(config)])
+    try:
+        until = time.monotonic() + 60
+        while not (file.is_file() and len(file.read_bytes().splitlines()) >= lines) and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(wait)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_cancelled_it_leaves_a_checkpoint_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    import asyncio
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    options: dict[str, Any] = {"steps": 5, "checkpoint": {"every": 0}, "optimizer": {"warmup": 0}}
+    bench.train(bench.tables(folder, whole, **options))
+
+    async def main() -> None:
+        def hear(event: Event) -> None:
+            if event.kind == "train_stepped" and getattr(event, "step", 0) == 2:
+                work.cancel()
+
+        async with bench.runtime(bench.tables(folder, cut, **options), told=hear) as made:
+            work = asyncio.ensure_future(made.train(bench.tasks()))
+            with pytest.raises(asyncio.CancelledError):
+                await work
+
+    asyncio.run(main())
+    assert bench.metrics(cut)[-1]["step"] in (2, 3)
+    bench.train(bench.tables(folder, cut, resume=True, **options))
+    assert same(weights(whole), weights(cut))
+
+
+def test_an_adapter_with_a_planner_through_a_folder(folder: Path, tmp_path: Path) -> None:
+    """LoRA, KL against the start, plans, weights as files, several minibatches, Dr. GRPO: all in one."""
+    out = tmp_path / "out"
+    loss = {"advantage": "dr-grpo", "aggregation": "seq-mean-token-sum-norm", "kl": 0.05, "dual_clip": 3.0, "importance_cap": 2.0}
+    options = {"model": {"lora": {"rank": 4}}, "plan": True, "weights": "folder", "minibatches": 2, "epochs": 2, "loss": loss}
+    config = bench.tables(folder, out, **options, optimizer={"lr": 1e-2})
+    config["planner"] = {"use": "think", "max_tokens": 8}
+    asked: list[Any] = []
+    report = bench.train(config, told=lambda event: asked.append(event) if isinstance(event, CallStarted) else None)
+    rows = bench.metrics(out)
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-5) or rows[0]["kl"] > 0
+    assert rows[-1]["kl"] > 0
+    assert rows[-1]["policy_kl"] > 0
+    assert all(row["rollout_gap"] < 1e-4 for row in rows)
+    assert report.usage["plan"].served >= report.usage["solve"].served == 12  # a planner may ask twice
+    assert any("<plan>" in event.request.messages[-1].content for event in asked if event.request.role == "solve")
+    assert (Path(report.artifacts["adapter"]) / "adapter_model.safetensors").is_file()
+    assert sorted(path.name for path in (out / "weights").glob("*.safetensors")) == ["model.safetensors"]
+
+
+def test_it_asks_as_the_sampler_does(folder: Path, tmp_path: Path) -> None:
+    import asyncio
+
+    config = bench.tables(folder, tmp_path / "out", steps=1, prompts=1)
+    config["sampler"] |= {"system": "Count.", "instructions": "Say it.", "examples": [{"problem": "1 and 1?", "reply": "2"}]}
+    asked: list[Any] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            asked.append(event.request)
+
+    async def main() -> None:
+        async with bench.runtime(config, told=hear) as made:
+            await made.train(bench.tasks(1))
+            await made.solve(bench.tasks(1)[0].problem)
+
+    asyncio.run(main())
+    rollout, served = asked
+    assert rollout.messages == served.messages
+    assert (rollout.n, rollout.temperature, rollout.top_p) == (4, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"verifiers": {}}, "rewards come from verifiers"),
+        ({"verifiers": {"rule": {"weight": 0}}}, "rewards come from verifiers"),
+        ({"decoders": {"solver": {"use": "fake"}}}, r"decoders.solver: the decoder 'fake' does not implement k2_load_weights"),
+        ({"trainer": {"out": ""}}, "trainer.out"),
+        ({"trainer": {"loss": {"dual_clip": 0.5}}}, "dual_clip is above 1"),
+        ({"trainer": {"loss": {"importance_cap": 2.0}, "temperature": 0.5}}, "needs temperature 1"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(folder: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    config = bench.tables(folder, tmp_path / "out")
+    for table, value in change.items():
+        config[table] = bench.merged(config[table], value) if table == "trainer" else value
+    with pytest.raises(Exception, match=message):
+        bench.train(config)
+
+
+def test_without_tasks(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no tasks to train on"):
+        bench.train(bench.tables(folder, tmp_path / "out"), [])
+
+
+def test_another_model_at_the_decoder(folder: Path, tmp_path: Path) -> None:
+    other = bench.model(tmp_path / "other", width=64)
+    config = bench.tables(folder, tmp_path / "out")
+    config["decoders"]["solver"]["model"] = str(other)
+    with pytest.raises(Exception, match="these are not the weights of this model"):
+        bench.train(config)
+
+
+def test_another_template_at_the_decoder(folder: Path, tmp_path: Path) -> None:
+    config = bench.tables(folder, tmp_path / "out")
+    config["decoders"]["solver"]["chat_template"] = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    with pytest.raises(ConfigError, match="same model and chat_template"):
+        bench.train(config)
