@@ -98,7 +98,7 @@ def test_text_streams_into_its_own_card_and_stop_stops(kit, server, browser):
         growing.locator(".chip", has_text="Writing").wait_for()
         assert growing.locator("details.reasoning").is_visible()
         page.get_by_role("button", name="Stop").click()
-        page.get_by_text("Stopped before it was decided").wait_for()
+        page.locator(".answer", has_text="Stopped before it was decided").wait_for()
         assert page.get_by_role("button", name="Ask", exact=True).is_enabled()
         page.wait_for_timeout(300)
         assert server.running == 0
@@ -124,7 +124,7 @@ def test_compare_two_pipelines(kit, server, browser):
         page.get_by_label("First pipeline").select_option("careful")
         page.get_by_label("Second pipeline").select_option("quick")
         page.get_by_role("button", name="Compare").click()
-        page.get_by_text("Same answer").wait_for()
+        page.get_by_text("Same answer", exact=True).wait_for()
         assert page.locator(".side").count() == 2
         assert page.locator(".side").first.locator("article.card").count() == 3
         assert page.locator(".side").last.locator("article.card").count() == 1
@@ -132,7 +132,7 @@ def test_compare_two_pipelines(kit, server, browser):
         assert boxes[0]["y"] == boxes[1]["y"]
         page.get_by_role("link", name="Link to this comparison").click()
         page.get_by_role("heading", name="Two pipelines compared").wait_for()
-        page.get_by_text("Same answer").wait_for()
+        page.get_by_text("Same answer", exact=True).wait_for()
         assert page.evaluate(STRUCTURE) == []
         assert reader.complaints == []
 
@@ -156,7 +156,7 @@ def test_history_search_filter_and_pages(kit, tmp_path, browser):
             assert "q=number" in page.url
             page.get_by_label("State").select_option("failed")
             page.get_by_role("button", name="Search").click()
-            page.get_by_text("Nothing was found.").first.wait_for()
+            page.locator("p.empty", has_text="Nothing was found.").wait_for()
             page.go_back()
             rows.first.get_by_role("link").click()
             page.get_by_text("Question number 7").first.wait_for()
@@ -325,9 +325,33 @@ def test_a_server_that_goes_away_is_said(kit, browser, tmp_path):
         page.get_by_role("heading", name="Ask a problem").wait_for()
         page.route("**/api/ask", lambda route: route.abort())
         reader.ask("What is the sum?", "quick")
-        page.get_by_text("The server cannot be reached.").first.wait_for()
+        page.locator(".answer", has_text="The server cannot be reached.").wait_for()
         page.unroute("**/api/ask")
         half = json.dumps({"kind": "accepted", "id": "x"})
         page.route("**/api/ask", lambda route: route.fulfill(body=f"data: {half}\n\n", content_type="text/event-stream"))
         reader.ask("What is the sum?", "quick")
-        page.get_by_text("The connection broke off before the end.").first.wait_for()
+        page.locator(".answer", has_text="The connection broke off before the end.").wait_for()
+
+
+def test_the_page_of_a_real_k2_serve(kit, tools, browser, tmp_path):
+    """The command as people start it, a back end that speaks OpenAI's API behind it."""
+    said = "Pairing gives $100^2$, so the answer is \\boxed{10000}."
+    (tmp_path / "serve.toml").write_text(f'store = "{tmp_path / "traces.db"}"')
+    with tools.api_server(lambda body: said) as api:
+        file = tools.write(tools.VOTING, "voting.toml", url=api.base_url)
+        with (
+            tools.process("--config", file, "--serve", str(tmp_path / "serve.toml")) as (_, url),
+            kit.reading(browser, url) as reader,
+        ):
+            page = reader.page
+            reader.ask(QUESTION, "voting")
+            reader.answered()
+            assert page.locator(".answer .final").inner_text() == "10000"
+            assert page.locator("article.card").count() == 3
+            page.get_by_role("link", name="Link to this request").click()
+            page.get_by_role("button", name="Replay").click()
+            page.get_by_text("compared things are the same").wait_for()
+            assert reader.complaints == []
+            picture = tmp_path / "real.png"
+            page.screenshot(path=picture, full_page=True)
+            assert picture.stat().st_size > 30_000
