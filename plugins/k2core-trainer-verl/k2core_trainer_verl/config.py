@@ -17,6 +17,28 @@ Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Algorithm: TypeAlias = Literal["grpo", "drgrpo", "dapo", "gspo", "cispo", "rloo", "reinforce++"]
 
 
+class Model(ModelOptions):
+    """The model that is trained, with defaults for large ones."""
+
+    model: str = ""
+    """Folder in Hugging Face's form, on every node under the same path, or a name on the hub."""
+    gradient_checkpointing: bool = True
+    """Keep one activation a layer and compute the others again."""
+
+
+class Optimizer(OptimizerOptions):
+    """AdamW and its schedule, with Guru's values; verl has no `linear` one."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-6
+    """Highest learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Of all that is trained."""
+    warmup: Annotated[float, Field(ge=0)] = 10
+    """Steps until the learning rate is reached: their number, or below 1 their share of all."""
+    schedule: Literal["cosine", "constant", "linear"] = "constant"
+    """How the learning rate falls after the warm-up."""
+
+
 class Loss(OptionTable):
     """What is minimised. What is not set here is as `algorithm` has it."""
 
@@ -119,10 +141,10 @@ class Data(OptionTable):
 class VerlConfig(TrainerOptions):
     """Options of `verl`."""
 
-    model: ModelOptions = ModelOptions(model="", gradient_checkpointing=True)
-    """`model` is a folder in Hugging Face's form, on every node under the same path, or a name on the hub."""
-    optimizer: OptimizerOptions = OptimizerOptions(lr=1e-6, weight_decay=0.1, warmup=10, schedule="constant")
-    """AdamW and its schedule; verl has no `linear` one."""
+    model: Model = Model()
+    """What is trained."""
+    optimizer: Optimizer = Optimizer()
+    """AdamW and its schedule."""
     checkpoint: CheckpointOptions = CheckpointOptions()
     """verl's own checkpoints; `export` makes a model of the last one."""
     tasks: TaskOptions = TaskOptions()

@@ -87,7 +87,7 @@ def prepare(config: VerlConfig, folder: Folder, python: str, grading: str, sourc
         "grading": grading,
     }
     for split, source in sources.items():
-        asked |= {split: str(source.lines) if source.count else "", f"{split}_files": source.parquet}
+        asked |= {split: str(source.lines) if source.written else "", f"{split}_files": source.parquet}
     request.write_text(json.dumps(asked, indent=1), encoding="utf-8")
     command = [python, "-m", "k2core_trainer_verl.inside.prepare", str(request)]
     return Child(command, folder.log, environment(config), folder.verl, config.cluster.drain), answer

@@ -10,7 +10,6 @@ from typing import Any
 NAMES: Mapping[str, str] = {
     "critic/rewards/mean": "reward",
     "response_length/mean": "response_length",
-    "response_length/clip_ratio": "truncated",
     "actor/entropy": "entropy",
     "actor/pg_loss": "loss",
     "actor/pg_clipfrac": "clipped",

@@ -25,14 +25,14 @@ class Sources(NamedTuple):
 
     lines: Path
     """JSONL to be turned into Parquet."""
-    count: int
+    written: int
     """Lines in it."""
     parquet: list[str]
     """Files that are used as they are; absolute paths."""
 
     @property
     def empty(self) -> bool:
-        return not (self.count or self.parquet)
+        return not (self.written or self.parquet)
 
 
 def gather(

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,18 +103,18 @@ def test_fine_tuning(taught: tuple[Any, Path], tiny: Path) -> None:
     assert all((before[name] != after[name]).any() for name in before if "bias" not in name)
 
 
+def rewarding(out: Path, model: Path, **options: Any) -> dict[str, Any]:
+    """Five steps of 8 problems and 4 answers each."""
+    optimizer = {"lr": 1e-3, "warmup": 0, "weight_decay": 0.0}
+    sizes = {"prompts": 8, "group": 4, "max_prompt": 80, "max_tokens": 16, "micro": 8, "steps": 5, "passes": 10}
+    return trainer(out, model, instructions=False, optimizer=optimizer, checkpoint={"every": 3}, **{**sizes, **options})
+
+
 @pytest.fixture(scope="session")
-def rewarded(
-    taught: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> tuple[Any, Any, Path]:
+def rewarded(taught: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory, stand: Any) -> tuple[Any, Any, Path]:
     """Five steps of GRPO: the stand, its report and its folder."""
     out = tmp_path_factory.mktemp("rl") / "out"
-    optimizer = {"lr": 1e-3, "warmup": 0, "weight_decay": 0.0, "schedule": "constant"}
-    sizes = {"prompts": 8, "group": 4, "max_prompt": 80, "max_tokens": 16, "micro": 8}
-    options = trainer(
-        out, taught[1] / "model", steps=5, passes=10, instructions=False, optimizer=optimizer, checkpoint={"every": 3}, **sizes
-    )  # fmt: skip
-    made = stand(options)
+    made = stand(rewarding(out, taught[1] / "model"))
     return made, run(made, tasks()), out
 
 
@@ -161,41 +162,43 @@ def test_nothing_runs_on(rewarded: tuple[Any, Any, Path]) -> None:
 
 
 def test_resumed(rewarded: tuple[Any, Any, Path], taught: tuple[Any, Path], tmp_path: Path, stand: Any) -> None:
-    """Two steps, then the rest: the metrics go on, and the model comes back."""
-    sizes = {"prompts": 8, "group": 4, "max_prompt": 80, "max_tokens": 16, "micro": 8, "instructions": False, "passes": 10}
-    first = trainer(tmp_path / "out", taught[1] / "model", steps=2, **sizes)
-    assert run(stand(first), tasks()).steps == 2
-    second = stand({**first, "steps": 3, "resume": True})
-    assert run(second, tasks()).steps == 3
-    assert [row["step"] for row in rows(tmp_path / "out" / "metrics.jsonl")] == [1, 2, 3]
-    assert [event.step for event in second.told("train_stepped")] == [3]
+    """A sixth step after the five: from the checkpoint, with the metrics going on."""
+    out = shutil.copytree(rewarded[2], tmp_path / "out")
+    made = stand(rewarding(out, taught[1] / "model", steps=6, resume=True))
+    report = run(made, tasks())
+    assert report.steps == 6
+    assert [event.step for event in made.told("train_stepped")] == [6]
+    assert [row["step"] for row in rows(out / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    before, after = weights(rewarded[2] / "model"), weights(out / "model")
+    assert all((before[name] != after[name]).any() for name in before if "bias" not in name)
 
 
-def test_a_killed_trainer_leaves_nothing(taught: tuple[Any, Path], tmp_path: Path) -> None:
-    """SIGKILL while Ray and verl are at work: none of their processes outlives us for long."""
-    pipeline = tmp_path / "pipeline.json"
-    options = trainer(tmp_path / "out", taught[1] / "model", steps=50, passes=50, prompts=8, group=4, max_prompt=80, max_tokens=16)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_of_a_run_that_is_ended(
+    number: signal.Signals, rewarded: tuple[Any, Any, Path], taught: tuple[Any, Path], tmp_path: Path
+) -> None:
+    """`k2 train verl`, on rows in verl's layout, ended while Ray and verl are at work: no process outlives it for long."""
+    options = rewarding(tmp_path / "out", taught[1] / "model", steps=500, passes=500)
+    del options["out"]
+    options["data"] = {"files": [str(rewarded[2] / "verl" / "train.parquet")]}
+    pipeline = tmp_path / "pipeline.yaml"
     pipeline.write_text(json.dumps({"trainer": {"use": "verl", **options}, "verifiers": {"math": {}}}))
-    code = (
-        "import asyncio, json, sys\nfrom k2core import PipelineConfig, Problem, Runtime, Task\n"
-        "async def main():\n"
-        "    tasks = [Task(problem=Problem(prompt=f'Which digit follows {n}?'), reference=str(n)) for n in range(4)] * 8\n"
-        "    async with Runtime(PipelineConfig.from_dict(json.load(open(sys.argv[1])))) as runtime: await runtime.train(tasks)\n"
-        "asyncio.run(main())"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(pipeline)])
+    command = [sys.executable, "-m", "k2core", "train", "verl", "--config", str(pipeline), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command)
     try:
-        _until(lambda: len(_processes(str(tmp_path))) > 4 and (tmp_path / "out" / "verl" / "metrics-0.jsonl").exists(), 180)
-        assert process.poll() is None
+        _until(lambda: (tmp_path / "out" / "metrics.jsonl").exists() and rows(tmp_path / "out" / "metrics.jsonl"), 400, process)
+        assert len(_processes(str(tmp_path))) > 4
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    _until(lambda: not _processes(str(tmp_path)), 60)
+        process.send_signal(number)
+        process.wait(60)
+    assert process.returncode == (143 if number is signal.SIGTERM else -9)
+    _until(lambda: not _processes(str(tmp_path)), 1 if number is signal.SIGTERM else 60)
 
 
-def _until(true: Any, seconds: float) -> None:
+def _until(true: Any, seconds: float, process: subprocess.Popen[bytes] | None = None) -> None:
     end = time.monotonic() + seconds
     while not true():
+        assert process is None or process.poll() is None, "it has ended"
         assert time.monotonic() < end, "it has not come to pass"
         time.sleep(0.2)
 

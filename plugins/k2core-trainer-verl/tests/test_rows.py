@@ -58,7 +58,7 @@ def test_tasks_without_references_are_counted(tmp_path: Path) -> None:
     skips = Skips()
     held = TASKS[1].model_copy(update={"meta": {"split": "validation"}})
     found = gather(config(), tmp_path, [TASKS[0], held, TASKS[2]], {}, "trainer", skips)
-    assert (found["train"].count, found["validation"].count) == (1, 1)
+    assert (found["train"].written, found["validation"].written) == (1, 1)
     assert lines(found["validation"].lines)[0]["extra_info"]["split"] == "validation"
     assert (skips.counts["no reference"], skips.examples["no reference"]) == (1, ["c"])
 
@@ -84,7 +84,7 @@ def test_conversations_of_several_layouts(tmp_path: Path) -> None:
     skips = Skips()
     found = gather(config(stage="sft", data={"files": [str(file), str(ready)]}), tmp_path, (), {}, "trainer", skips)
     assert [turn["role"] for turn in lines(found["train"].lines)[1]["messages"]] == ["system", "user", "assistant"]
-    assert (found["train"].count, found["train"].parquet) == (2, [str(ready)])
+    assert (found["train"].written, found["train"].parquet) == (2, [str(ready)])
     assert dict(skips.counts) == {"no assistant turn": 1, "malformed": 1}
 
 

@@ -20,7 +20,8 @@ def settings(place: Place = NODES, **options: Any) -> dict[str, Any]:
 
 def test_the_defaults_are_gurus_recipe() -> None:
     """Its baseline: no divergence, entropy 0, clip 0.2, token mean, 512 prompts of 16, lr 1e-6 after 10 steps, 4 k + 8 k."""
-    made = settings()
+    made = settings(model={"model": "m"}, optimizer={"betas": [0.9, 0.95]})
+    assert made["actor_rollout_ref.model.enable_gradient_checkpointing"] is True
     assert (made["data.train_batch_size"], made[f"{ROLLOUT}.n"]) == (512, 16)
     assert (made["data.max_prompt_length"], made["data.max_response_length"]) == (4096, 8192)
     assert (made[f"{ACTOR}.clip_ratio_low"], made[f"{ACTOR}.clip_ratio_high"]) == (0.2, 0.2)

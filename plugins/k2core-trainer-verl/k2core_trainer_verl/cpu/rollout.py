@@ -26,7 +26,7 @@ class Server:
     def __init__(self, folder: str, config: Any, dtype: str) -> None:
         from transformers import AutoModelForCausalLM
 
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()  # type: ignore[no-untyped-call,unused-ignore]
         self._most, self._together, self._step = config.response_length, config.max_num_seqs, 0
         self._context = config.max_model_len or config.prompt_length + config.response_length
         self._generator = torch.Generator().manual_seed(config.seed)
