@@ -61,7 +61,7 @@ def _unknown(config: DictConfig, path: str) -> str:
             return f"verl has no setting {part!r} in {'.'.join(parts[:depth]) or 'its configuration'}; {hint}"
         if part not in node or OmegaConf.is_missing(node, part) or node._get_node(part)._is_none():
             return ""  # only the type declares it, or it is empty by default: what is below is checked by verl
-        node = node._get_node(part) if OmegaConf.is_interpolation(node, part) else node[part]
+        node = OmegaConf.select(node, part, throw_on_resolution_failure=False)
     return ""
 
 
