@@ -10,7 +10,7 @@ from k2core.events import CandidateFailed, Tuned, Warned
 
 from .reader import RecordedRun
 
-DROPPED = {"trace", "progress"}
+DROPPED = {"trace", "progress", "otel"}
 WITNESS = "replay-witness"
 BRISK = 1.0
 """Seconds that a soft deadline takes at most where many runs are replayed; what came after it is served after it all the same."""

@@ -131,18 +131,23 @@ class Server(uvicorn.Server):
             print(f"serving {', '.join(self._services.pipelines.names())} at {self.address}/v1", flush=True)
 
 
-class _NoCancellations(logging.Filter):
-    """uvicorn reports a request that was cancelled at the end of a drain as an error in the application; it has a line already."""
+class _Known(logging.Filter):
+    """Leaves out what uvicorn takes for an error in the application and has a line in the log already.
+
+    That is, requests that were cancelled at the end of a drain, and connections that were cut.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+        cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not cancelled and not str(record.msg).startswith("ASGI callable returned without")
 
 
 def serve(app: Starlette, settings: Settings) -> int:
     """Serve until told to stop. Returns the exit status: 0 after an orderly end, 1 where it could not listen."""
     log = logging.getLogger("uvicorn.error")
-    log.addFilter(_NoCancellations())
-    log.parent, log.level = logging.getLogger("k2core"), logging.WARNING
+    log.addFilter(_Known())
+    log.parent = logging.getLogger("k2core")
+    log.setLevel(logging.ERROR)  # its warnings are about clients
     server = Server(app, settings)
     try:
         asyncio.run(server.run_all())

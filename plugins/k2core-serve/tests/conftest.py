@@ -66,6 +66,7 @@ class Running:
         self.server = Server(self.app, settings)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work)
+        self._client = httpx.Client(timeout=30)
 
     def _work(self) -> None:
         with asyncio.Runner() as runner:
@@ -83,6 +84,7 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._client.close()
         self.server.should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
@@ -93,7 +95,7 @@ class Running:
         return asyncio.run_coroutine_threadsafe(work(), self.loop).result(30)
 
     def post(self, path: str = "/v1/chat/completions", json: Any = None, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, json=json, timeout=30, **options)
+        return self._client.post(self.url + path, json=json, **options)
 
 
 def ask(model: str = "m", text: str = "What is 6 times 7?", **more: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-RUNS = int(os.environ.get("K2CORE_SERVE_RUNS", "60"))
+RUNS = int(os.environ.get("K2CORE_SERVE_RUNS", "40"))
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import threading
 import time
@@ -195,9 +196,12 @@ def test_kill_9_under_load_keeps_every_finished_request(tools: Any) -> None:
         (["--config", "a=x.toml", "--config", "a=y.toml"], "two pipelines"),
     ],
 )
-def test_a_server_that_cannot_start_says_why(capsys: pytest.CaptureFixture[str], options: list[str], said: str) -> None:
+def test_a_server_that_cannot_start_says_why(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
     from k2core_cli.dispatch import main
 
+    monkeypatch.setattr(logging.getLogger("k2core"), "handlers", [])  # the command adds one to this test's standard error
     began = time.monotonic()
     assert main(["serve", "--port", "0", *options]) != 0
     assert said in capsys.readouterr().err

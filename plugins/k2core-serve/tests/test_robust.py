@@ -82,7 +82,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES, max_size=5), st.sampled_from(["chat/completions", "responses"]))
 def test_no_body_makes_it_fail_by_itself(server: Any, body: dict[str, Any], path: str) -> None:
     """Whatever fields hold, the answer is one in 200 or an error that blames the request."""

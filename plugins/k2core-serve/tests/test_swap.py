@@ -213,6 +213,16 @@ def test_a_shadow_reports_where_it_differs_and_costs_no_key(tools: Any, start: A
             (difference,) = found["differences"]
             assert (difference["live_answer"], difference["shadow_answer"]) == ("42", "43")
             assert found["usage"]["solve"]["served"] == 3
+            assert 'k2core_shadow{figure="other_answer",model="m"} 1.0' in httpx.get(f"{server.url}/metrics").text
             live = server.services.pipelines.version("m").runtimes[""].ledger.total
             assert live.served == 3  # the shadow's calls are in books of their own
             assert httpx.delete(f"{server.url}/admin/shadow/m", headers=AUTH).status_code == 200
+
+
+def test_a_shadow_may_stand_in_the_settings(tools: Any) -> None:
+    with tools.api_server(says) as api:
+        file = tools.write(tools.SINGLE, url=api.base_url, sampler='system = "live"')
+        other = tools.write(tools.SINGLE, "other.toml", url=api.base_url, sampler='system = "shadow"')
+        with tools.serve(file, shadow={"m": {"config": other, "share": 1.0}}) as server:
+            assert server.post(json=tools.ask()).status_code == 200
+            tools.eventually(lambda: server.services.shadows.reports()[0]["counts"].get("other answer") == 1)

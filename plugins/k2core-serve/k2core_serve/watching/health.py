@@ -34,8 +34,6 @@ class MetricsPage:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services, metrics = self._services, self._services.metrics
-        metrics.running.set(services.gate.places.running)
-        metrics.queued.set(services.gate.places.waiting)
-        metrics.retiring.set(services.pipelines.retiring)
+        metrics = self._services.metrics
+        metrics.look(self._services)
         await send_bytes(send, metrics.text(), CONTENT_TYPE_LATEST)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from ..pipelines.version import Version
     from ..records import RequestRecord
+    from ..services import Services
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 CALLS = ("started", "served", "cancelled", "failed", "cached")
@@ -31,7 +32,25 @@ class Metrics:
         self.runs = Counter("k2core_runs", "Runs ended.", ["model", "outcome"], registry=own)
         self.tokens = Counter("k2core_tokens", "Tokens spent.", ["model", "role", "kind"], registry=own)
         self.calls = Counter("k2core_calls", "Calls to decoders.", ["model", "role", "outcome"], registry=own)
-        self.swaps = Counter("k2core_swaps", "Pipelines swapped or refused.", ["model", "outcome"], registry=own)
+        self.store = Gauge("k2core_store", "Figures of the store of finished requests.", ["figure"], registry=own)
+        self.swaps = Gauge("k2core_swaps", "Pipelines swapped or refused until now.", ["model", "outcome"], registry=own)
+        self.shadow = Gauge("k2core_shadow", "Figures of shadows.", ["model", "figure"], registry=own)
+
+    def look(self, services: Services) -> None:
+        """What is not counted as it happens."""
+        self.running.set(services.gate.places.running)
+        self.queued.set(services.gate.places.waiting)
+        self.retiring.set(services.pipelines.retiring)
+        for name in services.pipelines.names():
+            live = services.pipelines.live(name)
+            self.swaps.labels(name, "taken").set(live.swaps)
+            self.swaps.labels(name, "refused").set(live.refused)
+        for report in services.shadows.reports():
+            for name, count in report["counts"].items():
+                self.shadow.labels(report["model"], name.replace(" ", "_")).set(count)
+        counters = getattr(services.recorder, "counters", None)
+        for name, value in (counters() if counters else {}).items():
+            self.store.labels(name).set(value)
 
     def request(self, model: str, endpoint: str, status: int, seconds: float) -> None:
         self.requests.labels(model, endpoint, str(status)).inc()
