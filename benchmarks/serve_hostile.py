@@ -1,6 +1,7 @@
 """`k2 serve` among bad clients, and under swaps: does anything fail, mix, leak, or get slow?
 
-`python benchmarks/serve_hostile.py [--swapped 2000] [--hostile 10000]`. Two parts, each with a server of its own:
+`python benchmarks/serve_hostile.py [--swapped 2000] [--hostile 10000] [--rate 100]`. Two parts, each with a server of
+its own:
 
 swaps     requests, in one piece and streamed, 16 at a time, while the pipeline is swapped every 50 ms over HTTP. Every version has
           a text of its own, which its back end repeats. Failures; answers whose text is not that of the version in their
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import random
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ async def echoing() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def swaps(server: Server, _: str, count: int) -> Counter[str]:
+async def swaps(server: Server, count: int) -> Counter[str]:
     async with echoing() as upstream:
         return await swapped(server, upstream, count)
 
@@ -272,45 +272,52 @@ class Hostile:
         writer.close()
 
 
-async def well_behaved(server: Server, until: asyncio.Event, seconds: list[float], failures: Counter[str]) -> None:
+async def well_behaved(url: str, until: asyncio.Event, seconds: list[float]) -> None:
     async with aiohttp.ClientSession(headers=AUTH) as session:
         number = 0
         while not until.is_set():
             number += 1
             began = time.perf_counter()
-            async with session.post(f"{server.url}/v1/chat/completions", json=body(bool(number % 2))) as answer:
+            async with session.post(f"{url}/v1/chat/completions", json=body(bool(number % 2))) as answer:
                 text = await answer.text()
-            seconds.append(time.perf_counter() - began)
-            failures["failed"] += answer.status != 200 or '"error"' in text
+            seconds.append(-1 if answer.status != 200 or '"error"' in text else time.perf_counter() - began)
             await asyncio.sleep(0.02)
 
 
-async def hostile(server: Server, upstream: str, count: int) -> dict[str, Any]:
-    failures: Counter[str] = Counter()
+async def good(url: str) -> None:
+    """Well-behaved clients, as a process of their own: until standard input ends; prints their seconds, -1 for a failure."""
+    seconds: list[float] = []
+    end = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, end.set)
+    await asyncio.gather(*(well_behaved(url, end, seconds) for _ in range(4)))
+    print(json.dumps(seconds))
 
-    async def good(during: asyncio.Event) -> list[float]:
-        seconds: list[float] = []
-        await asyncio.gather(*(well_behaved(server, during, seconds, failures) for _ in range(4)))
-        return seconds
 
-    quiet_end, end = asyncio.Event(), asyncio.Event()
-    asyncio.get_running_loop().call_later(10, quiet_end.set)
-    quiet = await good(quiet_end)
-    clients, kinds, early, left = Hostile(server, random.Random(1)), Counter[str](), 0.0, iter(range(count))
+@contextmanager
+def among(server: Server, seconds: list[float]) -> Iterator[None]:
+    """Well-behaved clients within the block."""
+    command = [sys.executable, __file__, "--good", server.url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        yield
+        seconds += json.loads(child.communicate()[0])
 
-    async def attacker() -> None:
-        nonlocal early
-        for number in left:
-            kinds[await clients.one()] += 1
+
+async def hostile(server: Server, upstream: str, count: int, rate: float) -> dict[str, Any]:
+    quiet, loud = list[float](), list[float]()
+    with among(server, quiet):
+        await asyncio.sleep(15)
+    clients, kinds, early = Hostile(server, random.Random(1)), Counter[str](), 0.0
+    with among(server, loud):
+        began, attacks = time.perf_counter(), set[asyncio.Task[str]]()
+        for number in range(count):
+            attacks.add(attack := asyncio.create_task(clients.one()))
+            attack.add_done_callback(attacks.discard)
+            attack.add_done_callback(lambda done: kinds.update([done.result()]))
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
             if number == count // 5:
                 early = server.memory
-
-    among = asyncio.create_task(good(end))
-    await asyncio.gather(*(attacker() for _ in range(24)))
-    end.set()
-    loud = await among
+        await asyncio.gather(*attacks)
     await asyncio.sleep(3)
-    gc.collect()
     async with aiohttp.ClientSession(headers=AUTH) as session:
         async with session.get(f"{server.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
@@ -319,15 +326,18 @@ async def hostile(server: Server, upstream: str, count: int) -> dict[str, Any]:
     calls = [(line, float(line.split()[-1])) for line in lines if line.startswith("k2core_calls_total")]
     outcomes = ("started", "served", "cancelled", "failed")
     ledger = {name: sum(value for line, value in calls if f'"{name}"' in line) for name in outcomes}
+    connections = server.process.net_connections("tcp")
     return {
         "clients": dict(kinds),
-        "well-behaved that failed": failures["failed"],
+        "bad clients a second": round(count / (time.perf_counter() - began)),
+        "well-behaved": (len(quiet), len(loud)),
+        "of these failed": sum(value < 0 for value in quiet + loud),
         "p50 ms quiet, among them": (_ms(quiet, 0.5), _ms(loud, 0.5)),
         "p99 ms quiet, among them": (_ms(quiet, 0.99), _ms(loud, 0.99)),
         "ledger": ledger,
         "mock server": counts,
         "memory MB early, end": (round(early), round(server.memory)),
-        "connections left": len([c for c in server.process.net_connections("tcp") if c.status == "ESTABLISHED"]),
+        "connections left": sum(c.status == "ESTABLISHED" and c.laddr.port == server.port for c in connections),
         "in flight": [line for line in lines if line.startswith(("k2core_requests_in_flight ", "k2core_requests_running "))],
     }
 
@@ -339,15 +349,25 @@ def _ms(seconds: list[float], share: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--swapped", type=int, default=2000, help="requests under swaps (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=100, help="bad clients a second (default: %(default)s)")
+    parser.add_argument("--good", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--hostile", type=int, default=10_000, help="bad clients (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.good:
+        return asyncio.run(good(arguments.good))
     with ExitStack() as stack:
         upstream = stack.enter_context(serving(0.01))
-        for name, part, count in (("swaps", swaps, arguments.swapped), ("hostile", hostile, arguments.hostile)):
-            if count:
-                with served(upstream) as server:
-                    for what, value in asyncio.run(part(server, upstream, count)).items():  # type: ignore[operator]
-                        print(f"{name:<9}{what:<28}{value}", flush=True)
+        if arguments.swapped:
+            server = stack.enter_context(served(upstream))
+            told("swaps", asyncio.run(swaps(server, arguments.swapped)))
+        if arguments.hostile:
+            server = stack.enter_context(served(upstream))
+            told("hostile", asyncio.run(hostile(server, upstream, arguments.hostile, arguments.rate)))
+
+
+def told(name: str, found: Mapping[str, Any]) -> None:
+    for what, value in found.items():
+        print(f"{name:<9}{what:<28}{value}", flush=True)
 
 
 if __name__ == "__main__":
