@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 pytest.importorskip("k2core_decoder_transformers")
 pytest.importorskip("k2core_decoder_llamacpp")
 
-from k2core_models import gguf  # noqa: E402
+from k2core_models import gguf, shipped  # noqa: E402
 from k2core_models.export import adapter, whole  # noqa: E402
 
 from k2core import DecodeRequest, Message, PipelineConfig, Runtime  # noqa: E402
@@ -133,6 +133,7 @@ def test_an_adapter_of_the_embedded_model_within_its_quantisation(
     real: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its folder: the decoder converts it. The base has four bits a weight there, and activations of eight."""
+    monkeypatch.setattr(shipped, "writable_folder", lambda: tmp_path)
     folder = lora(tmp_path / "lora", real.model, 8, 0.02)
     base = tops(use="transformers", dtype="float32")
     ours = tops(use="transformers", dtype="float32", lora=[{"path": str(folder)}])

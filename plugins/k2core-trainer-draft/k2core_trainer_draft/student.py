@@ -60,7 +60,10 @@ def made(target: Any, shape: ShapeOptions, most_mb: float, seed: int) -> Any:
         model: Any = transformers.AutoModelForCausalLM.from_config(small, dtype=torch.float32)
     model.generation_config = target.generation_config
     with torch.no_grad():
-        model.get_input_embeddings().weight.copy_(projected(embedding, shape.hidden))
+        rows = projected(embedding, shape.hidden)
+        model.get_input_embeddings().weight.copy_(rows)
+        # of a normalised hidden state the scores then spread by one or two, as if hardly anything were known yet
+        model.model.norm.weight.fill_(1.5 / float(rows.norm(dim=-1).mean()))
     return model.to(embedding.device).eval().requires_grad_(True)
 
 

@@ -71,6 +71,7 @@ def test_it_learns_to_draw_what_the_target_draws(run: tuple[TrainReport, Path]) 
     report, out = run
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert report.steps == len(lines) == 60
+    assert lines[0]["loss"] < 8
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
     assert report.metrics["acceptance"] > 0.2
     assert report.metrics["acceptance_greedy"] > 0.1  # by chance it would be 1 in 350

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,14 +53,13 @@ def write(path: Path, meta: Mapping[str, Any], tensors: Sequence[Entry], copied:
         head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), TYPES[kind], at)
         at += -(-len(data) // ALIGNMENT) * ALIGNMENT
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with scratch.open("wb") as file:
             file.write(head + b"\0" * (-len(head) % ALIGNMENT))
             for entry in tensors:
                 file.write(entry.data)
                 file.write(b"\0" * (-len(entry.data) % ALIGNMENT))
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
