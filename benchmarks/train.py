@@ -50,15 +50,15 @@ class Turns:
     """A step is told and the next one waited for: `ended` blocks until it is this process's turn again."""
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._began, self._used = 0.0, 0.0
 
     def ended(self) -> None:
-        seconds = time.perf_counter() - self._began
+        seconds, cpu = time.perf_counter() - self._began, time.process_time() - self._used
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak}), flush=True)
         if not sys.stdin.readline():
             os._exit(0)
-        self._began = time.perf_counter()
+        self._began, self._used = time.perf_counter(), time.process_time()
 
 
 # ours
@@ -72,7 +72,7 @@ def ours_grpo(folder: str, out: str, turns: Turns) -> None:
     from k2core import Candidate, PipelineConfig, Plugin, PluginConfig, Problem, Registry, Runtime, Task, Verdict, hookimpl
 
     class Letters(Plugin):
-        config: PluginConfig
+        __annotations__ = {"config": PluginConfig}  # by name it would be looked for in the module
         listwise = False
 
         @hookimpl
@@ -271,11 +271,14 @@ def measure(servers: list[Server], rounds: int, warm: int) -> dict[str, list[dic
 
 
 def table(found: dict[str, list[dict[str, float]]], base: str) -> None:
-    print(f"{'trainer':<16}{'s/step':>10}{'ratio':>8}{'MiB':>8}{'ratio':>8}")
+    print(f"{'trainer':<16}{'s/step':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}{'MiB':>8}{'ratio':>8}")
     for name, items in found.items():
-        ratio = statistics.median(one["seconds"] / other["seconds"] for one, other in zip(items, found[base], strict=True))
-        seconds, peak = statistics.median(item["seconds"] for item in items), items[-1]["peak"]
-        print(f"{name:<16}{seconds:>10.4f}{ratio:>8.2f}{peak:>8.0f}{peak / found[base][-1]['peak']:>8.2f}")
+        line = f"{name:<16}"
+        for column, digits in (("seconds", 4), ("cpu", 4), ("peak", 0)):
+            pairs = zip(items, found[base], strict=True)
+            ratio = statistics.median(one[column] / other[column] for one, other in pairs)
+            line += f"{statistics.median(item[column] for item in items):>{8 if column == 'peak' else 10}.{digits}f}{ratio:>8.2f}"
+        print(line)
 
 
 def models(names: list[str], root: Path) -> dict[str, Path]:

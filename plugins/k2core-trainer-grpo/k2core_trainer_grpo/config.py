@@ -96,8 +96,11 @@ class GrpoConfig(TrainerOptions):
     bad_steps: Annotated[int, Field(ge=1)] = 3
     """So many steps in a row without a single reward end the training."""
     loss: LossOptions = LossOptions()
+    """What is minimised."""
     reward: RewardOptions = RewardOptions()
+    """What a completion is worth."""
     evaluation: EvaluationOptions = EvaluationOptions()
+    """Measuring on tasks that are not trained on."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

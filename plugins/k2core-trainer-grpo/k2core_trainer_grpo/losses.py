@@ -95,13 +95,8 @@ def token_weights(counts: Sequence[int], how: Aggregation, horizon: int = 0) -> 
       appendix); `horizon` is the most tokens that a completion may have.
     """
     total, present = sum(counts), sum(count > 0 for count in counts)
-    each = {
-        "token-mean": lambda count: 1 / total,
-        "seq-mean-token-mean": lambda count: 1 / (present * count),
-        "seq-mean-token-sum": lambda count: 1 / present,
-        "seq-mean-token-sum-norm": lambda count: 1 / (present * horizon),
-    }[how]
-    return [each(count) if count else 0.0 for count in counts]
+    means = {"token-mean": total, "seq-mean-token-sum-norm": present * horizon}.get(how, present)
+    return [1 / (means * count if how == "seq-mean-token-mean" else means) if count else 0.0 for count in counts]
 
 
 def aggregated(values: Tensor, counts: Sequence[int], weights: Sequence[float]) -> Tensor:

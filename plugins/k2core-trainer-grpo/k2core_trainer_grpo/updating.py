@@ -148,5 +148,6 @@ class Updater:
         found: dict[int, Tensor] = {}
         for part in self._parts(samples, range(len(samples))):
             made = policy.logprobs(self._packed(samples, part), temperature=self._config.temperature)
-            found |= zip(part, made.logprobs.split([len(samples[i].ids) for i in part]), strict=True)
+            parts = made.logprobs.split([len(samples[i].ids) for i in part])  # type: ignore[no-untyped-call] # torch's
+            found |= zip(part, parts, strict=True)
         return found

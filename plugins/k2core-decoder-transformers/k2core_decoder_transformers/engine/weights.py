@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 if TYPE_CHECKING:
     from .core import Engine
@@ -68,7 +67,7 @@ def read(folder: str) -> Mapping[str, Tensor]:
     return found
 
 
-def fitting(model: Any, weights: Mapping[str, Any]) -> Callable[[Parameter], Tensor]:
+def fitting(model: Any, weights: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
     """For each parameter of the model its new value. One that the model uses under several names needs one of them.
 
     Raises `ValueError` where a parameter is missing or unknown, or has another shape.

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-    from torch.nn import Parameter
 
     from .batch import Batch
 
@@ -23,7 +22,7 @@ class Forward(Protocol):
     def refresh(self) -> None:
         """Take over weights that were changed in place."""
 
-    def take(self, array_of: Callable[[Parameter], Tensor]) -> None:
+    def take(self, array_of: Callable[[Tensor], Tensor]) -> None:
         """Take over other weights: `array_of` a parameter of the model is its new value."""
 
 

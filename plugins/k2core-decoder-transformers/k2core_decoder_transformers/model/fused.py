@@ -73,7 +73,7 @@ class Linear:
         if self.weight.device.type == "cpu" and torch._C._has_mkldnn and (bf16 or self.weight.dtype == torch.float32):
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _PACKED_ROWS)
 
-    def take(self, array_of: Callable[[nn.Parameter], Tensor], shared: nn.Parameter) -> None:
+    def take(self, array_of: Callable[[Tensor], Tensor], shared: Tensor) -> None:
         """Other weights; `shared` stays a weight of its own, whatever it is part of here."""
         for part in self._parts:
             if part.bias is not None:
@@ -115,7 +115,7 @@ class Norm:
         self._double: Tensor | None = None
         self.refresh()
 
-    def take(self, array_of: Callable[[nn.Parameter], Tensor], _: nn.Parameter) -> None:
+    def take(self, array_of: Callable[[Tensor], Tensor], _: Tensor) -> None:
         self._module.weight.data.copy_(array_of(self._module.weight))
         self.refresh()
 
@@ -175,7 +175,7 @@ class Fused:
             part.refresh()
 
     @torch.no_grad()
-    def take(self, array_of: Callable[[nn.Parameter], Tensor]) -> None:
+    def take(self, array_of: Callable[[Tensor], Tensor]) -> None:
         """Take over other weights: `array_of` a parameter of the model is its new value. `refresh` cannot be used any more then."""
         self.embedding.weight.data.copy_(array_of(self.embedding.weight))
         for part in self._all():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
 from .batch import Batch, Rows, Segment, attend, grouped, ungrouped, views
@@ -76,7 +76,7 @@ class Modules:
             raise ValueError(f"{type(model).__name__} cannot be decoded in batches: {error}") from error
 
     @torch.no_grad()
-    def take(self, array_of: Callable[[nn.Parameter], Tensor]) -> None:
+    def take(self, array_of: Callable[[Tensor], Tensor]) -> None:
         """Take over other weights: `array_of` a parameter of the model is its new value."""
         for parameter in self.model.parameters():
             parameter.copy_(array_of(parameter))
