@@ -52,6 +52,11 @@ class Folder:
         return self.root / "model"
 
     @property
+    def errors(self) -> Path:
+        """A line for each answer that could not be graded."""
+        return self.verl / "reward-errors.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.verl / "log.txt"
 
@@ -85,6 +90,7 @@ def prepare(config: VerlConfig, folder: Folder, python: str, grading: str, sourc
         "folder": str(folder.verl),
         "answer": str(answer),
         "grading": grading,
+        "errors": str(folder.errors),
     }
     for split, source in sources.items():
         asked |= {split: str(source.lines) if source.written else "", f"{split}_files": source.parquet}

@@ -69,22 +69,29 @@ def steps_until(path: Path, step: int) -> int:
 
 
 class Following:
-    """Called again and again while verl runs: tells new steps, once each, and new checkpoints."""
+    """Called again and again while verl runs: tells new steps, once each, new checkpoints, and what could not be graded."""
 
     def __init__(
         self,
         source: Path,
         checkpoints: Path,
+        errors: Path,
         stepped: Callable[[int, dict[str, float]], Any],
         saved: Callable[[int, str], Any],
+        failed: Callable[[int, tuple[str, ...]], Any],
     ) -> None:
         self._tail, self._checkpoints, self._stepped, self._saved = Tail(source), checkpoints, stepped, saved
+        self._errors, self._failed, self._count, self._first = Tail(errors), failed, 0, list[str]()
         self._newest = newest(checkpoints)[0]
         self.last: dict[str, float] = {}
         """The newest value of each metric."""
         self.step = self._newest
 
     def look(self) -> None:
+        if lines := list(self._errors.lines()):
+            self._count += len(lines)
+            self._first += [line.decode("utf-8", "replace")[:500] for line in lines[: 5 - len(self._first)]]
+            self._failed(self._count, tuple(self._first))
         for line in self._tail.lines():
             step, values = measured(line)
             self.last |= values

@@ -46,6 +46,7 @@ async def compute_score(
     timeout: float = 120.0,  # noqa: ASYNC109 (verl calls this)
     opened: bool = False,
     verifier: Mapping[str, str] | None = None,
+    errors: str = "",
     **_: Any,
 ) -> dict[str, float]:
     """Grade one answer.
@@ -58,6 +59,7 @@ async def compute_score(
     :param timeout: seconds until it is given up.
     :param opened: the prompt ends within the block of reasoning.
     :param verifier: by domain, or the beginning of `data_source`, the name of the verifier that alone grades.
+    :param errors: a file to which a line is appended for each answer that could not be graded.
     :raises K2Error: the pipeline itself is wrong, which no further answer would mend.
     :return: `score` in 0..1, and as 0 or 1 whether it was `acc` (correct), `unparsed`, `undecided` or an `error`.
     """
@@ -71,9 +73,12 @@ async def compute_score(
                 only = grading_verifier(verifier or {}, problem.domain, data_source)
                 verdicts = await run.verify([candidate], reference, only=only)
     except (K2Error, TimeoutError, ValueError, TypeError) as error:
-        _tell(data_source, error)
+        _tell(data_source, explain(error), errors)
         return outcome(None, [])
-    return outcome(scores_of([candidate], verdicts, slots)[candidate.id], verdicts)
+    score = scores_of([candidate], verdicts, slots)[candidate.id]
+    if score is None:
+        _tell(data_source, "; ".join(f"{verdict.verifier}: {verdict.reason}" for verdict in verdicts), errors)
+    return outcome(score, verdicts)
 
 
 def grading_verifier(by_domain: Mapping[str, str], domain: str, data_source: str) -> str | None:
@@ -142,9 +147,12 @@ async def close() -> None:
             await _graders.pop(key)[0].stop()
 
 
-def _tell(source: str, error: BaseException) -> None:
+def _tell(source: str, why: str, errors: str) -> None:
+    if errors:
+        with open(errors, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"data_source": source, "why": why}, ensure_ascii=False) + "\n")
     count = next(_numbers) + 1
     if count <= _loud:
-        log.error("an answer to a problem of %s could not be graded and is worth 0: %s", source, explain(error))
+        log.error("an answer to a problem of %s could not be graded and is worth 0: %s", source, why)
     elif count == _loud + 1:
         log.error("further errors of grading are counted only")

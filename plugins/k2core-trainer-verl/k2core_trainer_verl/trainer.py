@@ -96,7 +96,8 @@ class Verl(Plugin):
     async def _train(self, session: Session, folder: Folder, python: str, prepared: Mapping[str, Any]) -> Following:
         begin = newest(folder.checkpoints)[0] if self.config.resume else 0
         source = folder.verl / f"metrics-{begin}.jsonl"
-        source.unlink(missing_ok=True)
+        for old in (source, folder.errors):
+            old.unlink(missing_ok=True)
         metrics = Metrics(folder.root, steps_until(folder.root / "metrics.jsonl", begin) if begin else 0)
 
         def stepped(step: int, values: dict[str, float]) -> None:
@@ -105,8 +106,13 @@ class Verl(Plugin):
             session.emit(Stepped(step=step, metrics=kept))
 
         following = Following(
-            source, folder.checkpoints, stepped, lambda step, path: session.emit(Checkpointed(step=step, path=path))
-        )  # fmt: skip
+            source,
+            folder.checkpoints,
+            folder.errors,
+            stepped,
+            lambda step, path: session.emit(Checkpointed(step=step, path=path)),
+            lambda count, first: session.emit(Skipped(reason="answer not graded", count=count, examples=first)),
+        )
         trend = "reward" if self.config.stage == "rl" else "loss"
         try:
             with Live(self.config.steps, begin, self.config.live, "verl", trend) as live:

@@ -103,6 +103,18 @@ def test_more_devices_are_never_slower() -> None:
     assert days == sorted(days, reverse=True)
 
 
+def test_computing_takes_longer_than_communicating() -> None:
+    """As the README says of both stages, on every number of devices."""
+    made = estimate()
+    for device in (made.H100, made.H200):
+        for gpus in made.GPUS:
+            assumed = made.Assumed()
+            for longest, tokens, forwards in ((32_768, 512 * 32_768, 0), (12_288, 8_192 * 4_400, 1)):
+                plan = made.laid_out(made.QWEN_32B, device, gpus, longest, assumed)
+                work = made.computing(made.QWEN_32B, device, plan, tokens, 4_400, forwards, assumed)
+                assert made.communicating(made.QWEN_32B, plan, tokens, assumed, forwards) < work
+
+
 def test_the_readme_quotes_what_is_printed() -> None:
     done = subprocess.run([sys.executable, str(EXAMPLE / "estimate.py")], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in (EXAMPLE / "README.md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,10 +91,17 @@ def test_references_that_are_no_text() -> None:
     assert made["score"] == 1.0
 
 
-def test_what_cannot_be_graded_is_worth_nothing_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    made = graded(r"\boxed{5}", info={PROBLEM: "{broken"})
+def test_what_cannot_be_graded_is_worth_nothing_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    errors = tmp_path / "errors.jsonl"
+    made = graded(r"\boxed{5}", info={PROBLEM: "{broken"}, errors=str(errors))
     assert (made["score"], made["error"]) == (0.0, 1.0)
     assert "is worth 0" in caplog.text
+    logic = json.dumps({"verifiers": {"logic": {"use": "logic"}}})
+    made = graded("<answer>[1]</answer>", '{"header": ["a"], "rows": 3}', logic, errors=str(errors))  # a reference of no use
+    assert (made["score"], made["error"]) == (0.0, 1.0)
+    told = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert [sorted(line) for line in told] == [["data_source", "why"]] * 2
+    assert told[1]["why"].startswith("logic: ")
 
 
 def test_a_verifier_that_hangs_costs_its_answer_only() -> None:

@@ -23,7 +23,7 @@ from k2core import ConfigError, Problem, Session, Task, TrainReport, hookimpl
 from k2core.testing import Subject, assert_conforms, checks_for
 
 TASKS = [Task(problem=Problem(prompt=f"What is {n} + 1?"), reference=str(n + 1)) for n in range(4)]
-STAND_IN = '''#!{python}
+STAND_IN = '''#!{python} -SE
 """Plays verl's interpreter: it is asked for a module by name, and does what the test wants that module to do."""
 import json, os, pathlib, sys, time
 module, here = sys.argv[2], pathlib.Path(__file__).parent
@@ -254,7 +254,15 @@ def test_metrics_lines(tmp_path: Path) -> None:
 
 def test_a_checkpoint_counts_once_it_is_whole(tmp_path: Path) -> None:
     saved: list[tuple[int, str]] = []
-    following = Following(tmp_path / "m", tmp_path, lambda step, values: None, lambda step, path: saved.append((step, path)))
+    failed: list[tuple[int, tuple[str, ...]]] = []
+    following = Following(
+        tmp_path / "m",
+        tmp_path,
+        tmp_path / "errors",
+        lambda step, values: None,
+        lambda step, path: saved.append((step, path)),
+        lambda count, first: failed.append((count, first)),
+    )
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
     following.look()
     assert (saved, newest(tmp_path)[0]) == ([], 0)
@@ -262,6 +270,10 @@ def test_a_checkpoint_counts_once_it_is_whole(tmp_path: Path) -> None:
     following.look()
     following.look()
     assert saved == [(2, str(tmp_path / "global_step_2"))]
+    (tmp_path / "errors").write_text("".join(f"error {n}\n" for n in range(7)))
+    following.look()
+    following.look()
+    assert failed == [(7, tuple(f"error {n}" for n in range(5)))]
 
 
 def test_the_defaults_are_readable() -> None:

@@ -6,6 +6,7 @@ answers with one JSON object in the file that the request names: `faults`, or ho
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import sys
@@ -34,13 +35,14 @@ def prepared(asked: dict[str, Any]) -> dict[str, Any]:
     folder = Path(asked["folder"])
     place = found_place(config)
     files = Files(
+        errors=asked["errors"],
         train=[*parquet(asked["train"], folder / "train.parquet", config.stage), *asked["train_files"]],
         validation=[*parquet(asked["validation"], folder / "validation.parquet", config.stage), *asked["validation_files"]],
         checkpoints=str(folder / "checkpoints"),
         rollouts=str(folder / "rollouts") if config.stage == "rl" else "",
     )
     if config.stage == "rl" and not files.validation:  # verl always reads some; without `validate_every` it does nothing with it
-        files = Files(files.train, files.train, files.checkpoints, files.rollouts)
+        files = dataclasses.replace(files, validation=files.train)
     whole, faults = composed(config, place, files, asked["grading"])
     if faults:
         return {"faults": faults}

@@ -34,3 +34,5 @@ class Files:
     checkpoints: str = "checkpoints"
     rollouts: str = ""
     """Folder for the answers of every step; empty keeps none."""
+    errors: str = ""
+    """File for answers that could not be graded."""

@@ -22,7 +22,7 @@ def rl_settings(config: VerlConfig, place: Place, files: Files, grading: str) ->
         **engine_settings(config, place, f"{ACTOR}.fsdp_config"),
         **_actor(config, place),
         **_rollout(config, place),
-        **_reward(config, place, grading),
+        **_reward(config, place, files, grading),
         **trainer_settings(config, place, files.checkpoints),
         "trainer.val_before_train": False,
         "trainer.max_actor_ckpt_to_keep": config.checkpoint.keep,
@@ -103,9 +103,15 @@ def _rollout(config: VerlConfig, place: Place) -> dict[str, Any]:
     return settings | _at_once(config, "actor_rollout_ref.rollout.log_prob")
 
 
-def _reward(config: VerlConfig, place: Place, grading: str) -> dict[str, Any]:
+def _reward(config: VerlConfig, place: Place, files: Files, grading: str) -> dict[str, Any]:
     reward = config.reward
-    kwargs = {"pipeline": grading, "timeout": reward.timeout, "opened": reward.opened, "verifier": dict(reward.verifier)}
+    kwargs = {
+        "pipeline": grading,
+        "timeout": reward.timeout,
+        "opened": reward.opened,
+        "verifier": dict(reward.verifier),
+        "errors": files.errors,
+    }
     return {
         "reward.num_workers": reward.workers or (1 if place.on_cpu else 8),
         "reward.reward_manager.source": "importlib",
