@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -76,7 +77,8 @@ class History:
             if not caller.sees_all:
                 raise ApiError(403, "a trace holds the pipeline's configuration; only a key with admin = true may take it away")
             body = await asyncio.to_thread(trace.jsonl)
-            headers = {"content-disposition": f'attachment; filename="{trace.row["id"]}.jsonl"', "cache-control": "no-store"}
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", trace.row["id"])[:80]
+            headers = {"content-disposition": f'attachment; filename="{name}.jsonl"', "cache-control": "no-store"}
             return Response(body, 200, headers, "application/jsonl")
 
         return await guarded(work)

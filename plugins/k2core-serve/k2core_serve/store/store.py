@@ -21,6 +21,9 @@ from .reading import TraceReader
 from .schema import opened
 from .writing import Job, Writer
 
+CROWD = 8
+"""So many requests at work make it worth an end's while to wait two milliseconds for others to be committed with."""
+
 
 class TraceStore(TraceReader):
     """A `Recorder` whose requests can be searched and read. Between `start` and `close`, or as a context manager."""
@@ -48,7 +51,7 @@ class TraceStore(TraceReader):
             if isinstance(error, sqlite3.Error):
                 raise ConfigError(f"{self.path} cannot be used as a trace store: {error}") from error
             raise
-        self._writer = Writer(connection, self.options)
+        self._writer = Writer(connection, self.options, lambda: len(self._open) >= CROWD)
         self._writer.start()
 
     def close(self) -> None:

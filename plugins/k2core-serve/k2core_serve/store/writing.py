@@ -25,6 +25,8 @@ from .states import state_of
 
 BATCH = 256
 """Most requests a transaction."""
+UNHURRIED, CROWDED = 0.05, 0.002
+"""Seconds that a beginning waits for company, and an end where many requests are going on."""
 EXCERPT, SEARCHED = 2_000, 200_000
 """Characters of problem and answer in a row, and of all candidates that can be searched."""
 
@@ -41,8 +43,9 @@ class Job:
 class Writer:
     """Owns the connection. `put` from any thread; `stop` writes what waits and ends the thread."""
 
-    def __init__(self, connection: sqlite3.Connection, options: StoreOptions) -> None:
-        self._connection, self._options = connection, options
+    def __init__(self, connection: sqlite3.Connection, options: StoreOptions, crowded: Callable[[], bool]) -> None:
+        """`crowded` says whether others are likely to end soon."""
+        self._connection, self._options, self._crowded = connection, options, crowded
         self._retention = Retention(connection, options)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="k2-trace-store", daemon=True)
@@ -80,15 +83,22 @@ class Writer:
                 late.done.set_result(False)
 
     def _waiting(self) -> list[Job | None]:
-        """All jobs that wait, up to a batch; where there are none, the first that comes, or none when it is time to look around."""
+        """All jobs that wait, up to a batch; where there are none, those that come soon, or none when it is time to look around."""
         jobs: list[Job | None] = []
+        until = time.monotonic() + EVERY
         try:
-            jobs.append(self._jobs.get(timeout=EVERY))
-            while len(jobs) < BATCH and jobs[-1]:
-                jobs.append(self._jobs.get_nowait())
+            while len(jobs) < BATCH and (not jobs or jobs[-1]):
+                jobs.append(self._jobs.get(timeout=max(0.0, until - time.monotonic())))
+                until = min(until, self._patience(jobs[-1]))
         except queue.Empty:
             pass
         return jobs
+
+    def _patience(self, job: Job | None) -> float:
+        """Until when to wait for others to share the commit with: nobody waits for a beginning, and for an end somebody does."""
+        if job and job.done is None:
+            return job.since + UNHURRIED
+        return job.since + CROWDED if job and self._crowded() else 0.0
 
     def _write(self, jobs: Sequence[Job]) -> None:
         steps = [(job, self._prepared(job)) for job in jobs]

@@ -58,8 +58,7 @@ WRONG = "The last odd number is 199 and the first is 1, so the mean is $\\bar{x}
 
 
 class ScriptedConfig(PluginConfig):
-    pace: float = 0.0
-    """Seconds before each word."""
+    """There is nothing to set."""
 
 
 class Scripted(Plugin):
@@ -77,7 +76,7 @@ class Scripted(Plugin):
         thought, text = ("", PLAN) if request.role == "plan" else (THOUGHT, self._reply(run, asked, request, index))
         if "please fail" in asked and request.role == "solve":
             raise RuntimeError("the model at http://10.1.2.3/v1 is out of order")
-        pace = 0.05 if "slowly" in asked else self.config.pace
+        pace = 0.05 if "slowly" in asked else 0.02 if "gently" in asked else 0.0
         tokens = 0
         for part, reasoning in ((thought, True), (text, False)):
             for word in part.replace(" ", " \0").split("\0"):

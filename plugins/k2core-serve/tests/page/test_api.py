@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_a_trace_that_was_altered_does_not_replay_the_same(kit, tmp_path):
         id = server.ask("What is the sum?")[0]["id"]
         with sqlite3.connect(tmp_path / "traces.db") as connection:
             lines = zlib.decompress(connection.execute("SELECT lines FROM traces").fetchone()[0])
-            altered = lines.replace(b'"decision": "', b'"decision": "By the toss of a coin: ')
+            altered = lines.replace(b'"decision":"', b'"decision":"By the toss of a coin: ')
             assert altered != lines
             connection.execute("UPDATE traces SET lines = ?", (zlib.compress(altered),))
         connection.close()
@@ -267,3 +268,21 @@ def test_assets_ask_for_nothing_elsewhere():
         for word in ("http://", "https://", "innerHTML", "eval("):
             assert word not in text, file.name
         assert len(text.splitlines()) < 300, file.name
+
+
+def test_what_the_how_to_says_works(kit, tmp_path):
+    import subprocess
+    import sys
+    import tomllib
+
+    from k2core_serve.settings import Settings
+
+    page = (Path(__file__).parents[4] / "docs/howto/watch.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"^```(toml|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    assert Settings.model_validate(tomllib.loads(blocks["toml"])).store_options.keep_days == 90
+    with kit.Server(tmp_path) as server:
+        id = server.ask("What is the sum of the odd numbers?")[0]["id"]
+    done = subprocess.run([sys.executable, "-c", blocks["python"]], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert id in done.stdout
+    assert (tmp_path / "one.jsonl").read_bytes().startswith(b'{"kind": "run_started"')

@@ -34,6 +34,19 @@ CONTRAST = """() => {
   return { seen, bad };
 }"""
 
+CHIPS = """() => {
+  for (const kind of ["", "good", "bad", "doubt", "busy", "chosen"]) {
+    const chip = document.createElement("span");
+    chip.className = `chip ${kind}`;
+    chip.textContent = kind || "neutral";
+    document.querySelector("article.card").append(chip);
+  }
+  const trouble = document.createElement("p");
+  trouble.className = "trouble";
+  trouble.textContent = "It failed.";
+  document.querySelector(".result").append(trouble);
+}"""
+
 STRUCTURE = """() => {
   const problems = [];
   const shown = (selector) => [...document.querySelectorAll(selector)].filter((node) => node.checkVisibility());
@@ -108,7 +121,7 @@ def test_text_streams_into_its_own_card_and_stop_stops(kit, server, browser):
 def test_a_run_goes_on_while_the_history_is_looked_at(kit, server, browser):
     with kit.reading(browser, server.url) as reader:
         page = reader.page
-        reader.ask("Sum the odd numbers, slowly, while I look elsewhere.", "quick")
+        reader.ask("Sum the odd numbers, gently, while I look elsewhere.", "quick")
         page.locator("article.card").wait_for()
         page.get_by_role("link", name="History").click()
         page.get_by_role("heading", name="History").wait_for()
@@ -208,6 +221,7 @@ def test_colours_have_contrast_in_light_and_dark(kit, server, browser, scheme):
         brightness = sum(int(part) for part in re.findall(r"\d+", paper)[:3]) / 3
         assert brightness > 240 if scheme == "light" else brightness < 40
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        page.evaluate(CHIPS)
         found = page.evaluate(CONTRAST)
         assert found["seen"] > 80
         assert found["bad"] == []

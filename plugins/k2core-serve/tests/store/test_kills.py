@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from k2core_serve.store import Found, open_store
@@ -48,13 +50,18 @@ asyncio.run(main())
 
 
 def killed(path: Path, generation: int, after: float) -> list[tuple[str, int]]:
-    """What a server had answered when it was killed, some time after its first answer."""
+    """What a server had answered when it was killed, some time after its first answer and with its hands tied: another process
+    holds the file, so that what is acknowledged then without having been written is lost for certain."""
     command = [sys.executable, "-c", SERVER, str(path), str(generation)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
         assert child.stdout is not None
         lines = [child.stdout.readline()]
         time.sleep(after)
-        child.send_signal(signal.SIGKILL)
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as holding:
+            holding.execute("BEGIN IMMEDIATE")
+            time.sleep(0.3)
+            child.send_signal(signal.SIGKILL)
+            child.wait(20)
         lines += child.stdout.read().splitlines(keepends=True)
     told = [line.split() for line in lines if line.endswith("\n")]  # the last may have been cut
     return [(id, int(tokens)) for id, tokens in told]

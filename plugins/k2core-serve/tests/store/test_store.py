@@ -83,6 +83,38 @@ def test_a_request_is_found_with_all_that_is_known_of_it(store):
     assert not any(e["kind"] == "delta" for e in trace.events), "what a served call wrote is in its completions"
 
 
+def test_lines_are_those_of_trace_files():
+    import json
+    import math
+
+    from k2core_hooks.jsonl import from_line, to_line
+    from k2core_serve.store.packing import line_of
+
+    from k2core.events import CallEnded, CandidateMade, Event, SamplerStopped
+    from k2core.types import Completion, TokenLogprob
+
+    class Own(Event):
+        kind = "own"
+        figure: float
+
+    impossible = Completion(text="a", logprobs=(TokenLogprob(token="a", logprob=-math.inf),))
+    record = made("r1", 'Ünïcode \\ " \n \u2028 "logprobs":[')
+    odd = [
+        *record.events,
+        CallEnded(call_id="a", plugin="p", status="served", usage=Usage(), completions=(impossible,)),
+        CandidateMade(candidate=Candidate(id="c", text="half \ud800")),
+        SamplerStopped(reason="so", confidence=0.5),
+        RunStarted(problem=record.problem, seed=1, config={"x": object(), "y": {"z": (1, 2)}}),
+        Own(figure=math.nan),
+    ]
+    for event in odd:
+        line = line_of(event)
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        assert json.loads(line) == json.loads(to_line(event))
+        from_line(json.loads(line))
+
+
 def test_it_is_the_trace_that_replays(store, tmp_path):
     from k2core_hooks.compare import compare
     from k2core_hooks.reader import read_trace

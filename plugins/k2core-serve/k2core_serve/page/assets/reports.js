@@ -12,7 +12,7 @@ export function reportsPlace({ argument }) {
   }
   const path = decodeURIComponent(argument);
   post(`api/reports/open?path=${encodeURIComponent(path)}`).then(({ url }) => fill(body, framed(path, url))).catch(failed);
-  return h("div", { class: "page" }, h("p", { class: "back" }, h("a", { href: "reports" }, "All reports")), h("h1", {}, path), body);
+  return h("div", { class: "page" }, h("p", { class: "back" }, h("a", { href: "reports" }, "All reports")), h("h1", {}, "Evaluation report"), body);
 }
 
 const link = (path) => `reports/${path.split("/").map(encodeURIComponent).join("/")}`;
@@ -25,7 +25,7 @@ function list(reports) {
 
 function framed(path, url) {
   return [
-    h("p", {}, h("a", { href: address(url), target: "_blank", rel: "noopener" }, "Open in a tab of its own")),
+    h("p", { class: "meta" }, `${path} · `, h("a", { href: address(url), target: "_blank", rel: "noopener" }, "Open in a tab of its own")),
     h("iframe", { src: address(url), title: `Report ${path}`, sandbox: "allow-scripts", class: "report" }),
   ];
 }

@@ -9,7 +9,7 @@ export class RunView {
   constructor({ live, history, compact = false }) {
     Object.assign(this, { live, history, compact });
     this.cards = new Map();
-    this.calls = new Map();
+    this.calls = new Set();
     this.checks = 0;
     this.early = [];
     this.done = 0;
@@ -81,7 +81,8 @@ export class RunView {
   }
 
   call_started(event) {
-    this.calls.set(event.call_id, event);
+    this.calls.add(event.call_id);
+    this.spending.begun(event.role);
     this.spent.hidden = false;
     if (event.role === "plan") {
       this.stages.set("plan", "busy", "being written");

@@ -14,6 +14,7 @@ export class Spending {
   constructor() {
     this.roles = new Map();
     this.streaming = new Map();
+    this.open = new Map();
     this.body = h("tbody");
     this.foot = h("tfoot");
     const columns = ["Calls", "Tokens read", "Tokens written", "Time", "Cost"];
@@ -28,6 +29,12 @@ export class Spending {
     return [...this.roles.values()].reduce(add, NONE);
   }
 
+  /** A call has begun. */
+  begun(role) {
+    this.open.set(role, (this.open.get(role) || 0) + 1);
+    this.later();
+  }
+
   /** Tokens of a call that is still going on. */
   written(role, tokens) {
     this.streaming.set(role, (this.streaming.get(role) || 0) + tokens);
@@ -36,6 +43,7 @@ export class Spending {
 
   ended(role, usage) {
     this.roles.set(role, add(this.roles.get(role) || NONE, usage));
+    this.open.set(role, Math.max(0, (this.open.get(role) || 0) - 1));
     this.streaming.set(role, Math.max(0, (this.streaming.get(role) || 0) - usage.completion_tokens));
     this.later();
   }
@@ -43,6 +51,7 @@ export class Spending {
   totals(usage) {
     if (Object.keys(usage).length) this.roles = new Map(Object.entries(usage).map(([role, used]) => [role, add(NONE, used)]));
     this.streaming.clear();
+    this.open.clear();
     this.draw();
   }
 
@@ -53,10 +62,11 @@ export class Spending {
   draw() {
     cancelAnimationFrame(this.frame);
     this.frame = undefined;
-    const names = new Set([...this.roles.keys(), ...this.streaming.keys()]);
+    const names = new Set([...this.roles.keys(), ...this.open.keys(), ...this.streaming.keys()]);
     const all = [...names].map((name) => {
       const used = this.roles.get(name) || NONE;
-      return [named(name), { ...used, completion_tokens: used.completion_tokens + (this.streaming.get(name) || 0) }];
+      const [calls, tokens] = [this.open, this.streaming].map((map) => map.get(name) || 0);
+      return [named(name), { ...used, started: used.started + calls, completion_tokens: used.completion_tokens + tokens }];
     });
     this.body.replaceChildren(...all.map(([name, used]) => this.row(name, used)));
     const total = all.map(([, used]) => used).reduce(add, NONE);
