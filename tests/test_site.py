@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -64,6 +65,9 @@ def test_nothing_is_loaded_from_outside(site: Path) -> None:
         loaded = Loaded()
         loaded.feed(page.read_text("utf-8"))
         assert [url for url in loaded.urls if OUTSIDE.match(url)] == [], page.name
+        if page.name != "404.html":
+            local = [url.partition("?")[0] for url in loaded.urls if not url.startswith("data:")]
+            assert [url for url in local if not (page.parent / url).exists()] == [], page.name
     for sheet in site.rglob("*.css"):
         urls = re.findall(r"url\(['\"]?([^)'\"]+)|@import ['\"]([^'\"]+)", sheet.read_text("utf-8"))
         assert [url for pair in urls for url in pair if OUTSIDE.match(url)] == [], sheet.name
@@ -115,3 +119,26 @@ def test_a_page_that_the_index_does_not_name_fails_the_build(tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert "docs/README.md does not name howto/solve.md" in done.stderr
+
+
+def test_in_a_browser_without_a_server_or_a_network(site: Path) -> None:
+    """Opened as a file: the search finds, the page looks as it should in the dark, and nothing is asked of anybody."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
+        pytest.skip("no chromium")
+    asked: list[str] = []
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page(color_scheme="dark")
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / "index.html").as_uri())
+        page.keyboard.press("/")
+        page.keyboard.type("soft_deadline")
+        page.wait_for_selector(".md-search-result__item a", timeout=20_000)
+        assert page.locator(".md-search-result__item").count() > 0
+        assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
+        page.goto((site / "architecture.html").as_uri())
+        assert page.locator('img[src="design.svg"]').evaluate("image => image.naturalWidth") > 0
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

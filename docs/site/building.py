@@ -20,6 +20,8 @@ _spec.loader.exec_module(generate)
 
 DOCS = Path(__file__).parents[1]
 PLUGINS = "For plugin authors"
+WORKER = "javascripts/iframe-worker.js"
+"""In the place of a script of that name which the theme would have each page fetch from another host."""
 FIXED = {"README.md", "tutorial.md", "architecture.md", "results.md", "limits.md"}
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+\.md)\)")
 _HEAD = re.compile(r"^\*\*(.+?)\*\*", re.MULTILINE)
@@ -86,6 +88,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that the code has written."""
     for path, text in _made.items():
         files.append(File.generated(config, path, content=text))
+    files.append(File.generated(config, WORKER, abs_src_path=str(Path(__file__).with_name("worker.js"))))
     return files
 
 

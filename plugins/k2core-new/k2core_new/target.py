@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from k2core import ConfigError, Registry
 from .settings import CheckSettings, read
 
 INSTALL_SECONDS = 300.0
+_SAID = 600
+"""Characters of what pip says that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,15 @@ def _install(project: Path, folder: str) -> None:
     if project.is_dir() and _can_build(project):
         command.append("--no-build-isolation")  # so that it works without a network
     try:
-        done = subprocess.run([*command, str(project)], capture_output=True, text=True, timeout=INSTALL_SECONDS)
+        # resolved: what was ./name would else be a name to pip
+        done = subprocess.run([*command, str(project.resolve())], capture_output=True, text=True, timeout=INSTALL_SECONDS)
     except subprocess.TimeoutExpired:
         raise ConfigError(f"building {project} did not end within {INSTALL_SECONDS:.0f} s", "PACKAGE") from None
     if done.returncode:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-        raise ConfigError(f"{project} cannot be built and installed; pip said:\n{said}", "PACKAGE")
+        said = [
+            line.strip() for line in (done.stderr or done.stdout).splitlines() if re.match(r"\s*\w*(error|exception)\b", line, re.I)
+        ]
+        raise ConfigError(f"{project} cannot be built and installed; pip said: {' '.join(said)[-_SAID:] or 'nothing'}", "PACKAGE")
 
 
 def _can_build(project: Path) -> bool:

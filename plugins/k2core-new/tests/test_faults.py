@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -130,29 +129,6 @@ def test_what_is_wrong_with_the_plugin(name: str, outcomes: Mapping[str, PluginR
     assert check in failed, failed
     assert re.search(message, failed[check]), failed[check]
     assert not outcomes[name].ok
-
-
-BAD = {
-    "verifier": ("bad_plugins.verifiers:ScoreOutOfRange", "works_as_verifier"),
-    "trainer": ("bad_plugins.others:ReportsNothing", "works_as_trainer"),
-    "tasks": ("bad_plugins.tasks:TakesAnyName", "unknown_names_are_refused"),
-    "command": ("bad_plugins.others:NoCommand", "works_as_command"),
-}
-"""Some of the ninety that the kit's own tests put through it."""
-
-
-def test_the_command_passes_on_what_the_kit_finds(tmp_path: Path) -> None:
-    points = {f"k2core.{role}.v1": {"bad": where} for role, (where, _) in BAD.items()}
-    make_distribution(tmp_path, "acme-bad", "1.0", points, requires=CORE)
-    tests = Path(__file__).parents[3] / "tests"
-    lines = ["patience = 1.0", "limit = 8.0", 'dataset = ["any", "train"]']
-    (tmp_path / "settings.toml").write_text("\n".join(["[tool.k2core.check.bad]", *lines]))
-    command = [sys.executable, "-m", "k2core", "check", "acme-bad", "--json", "--jobs", "4", "--settings", "settings.toml"]
-    done = subprocess.run(command, env=with_path(tmp_path, tests), cwd=tmp_path, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 1, done.stderr
-    [report] = json.loads(done.stdout)
-    found = {plugin["role"]: {f["check"] for f in plugin["findings"] if f["outcome"] == "failed"} for plugin in report["plugins"]}
-    assert {role: check for role, (_, check) in BAD.items() if check not in found[role]} == {}, found
 
 
 def run(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:

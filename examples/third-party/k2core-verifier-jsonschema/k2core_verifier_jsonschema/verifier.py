@@ -103,7 +103,7 @@ def _validator(schema: Mapping[str, Any], formats: bool) -> Validator:
 
     kind = validator_for(schema, default=Draft202012Validator)
     try:
-        kind.check_schema(schema)
+        kind.check_schema(dict(schema))
     except SchemaError as error:
         raise ValueError(f"the schema is none: {error.json_path}: {error.message[:_SHOWN]}") from error
     made: Validator = kind(schema, registry=EMPTY_REGISTRY, format_checker=FormatChecker() if formats else None)
