@@ -87,7 +87,7 @@ export class Card {
   stopped() {
     this.flush();
     this.state = "stopped";
-    this.label("Not needed", "doubt");
+    this.label("Not needed");
   }
 
   failed(error) {
@@ -104,7 +104,7 @@ export class Card {
     const found = verdict.answer ? h("span", { class: "found" }, " read as ", laidOut(verdict.answer)) : null;
     this.checks.append(h("li", {},
       h("span", { class: `chip ${KIND[verdict.status] || ""}` }, named(verdict.status)), " ",
-      h("span", { class: "by" }, verifier), ` ${percent(verdict.score)}`, found,
+      h("span", { class: "by" }, verifier), ["unparsed", "error"].includes(verdict.status) ? "" : ` ${percent(verdict.score)}`, found,
       verdict.reason ? h("p", { class: "reason" }, verdict.reason.replaceAll("candidates", "attempts")) : null));
   }
 

@@ -3,7 +3,7 @@ import { announce, fill, h, laidOut } from "./dom.js";
 import { Card } from "./card.js";
 import { Spending } from "./spending.js";
 import { Stages } from "./stages.js";
-import { attemptsOf, counted } from "./text.js";
+import { attemptsOf, counted, speaker } from "./text.js";
 
 export class RunView {
   constructor({ live, history, compact = false }) {
@@ -74,8 +74,8 @@ export class RunView {
   }
 
   run_started(event) {
-    const turns = event.messages.map((turn) => h("div", { class: "turn" }, h("span", { class: "label" }, turn.role), laidOut(turn.html)));
-    fill(this.problem, h("span", { class: "label" }, "Problem"), event.html ? laidOut(event.html) : turns);
+    const turns = event.messages.map((turn) => h("div", { class: "turn" }, h("span", { class: "label" }, speaker(turn.role)), laidOut(turn.html)));
+    fill(this.problem, ...(event.html ? [h("span", { class: "label" }, "Problem"), laidOut(event.html)] : turns));
     this.problem.hidden = false;
     this.stages.set("plan", "busy", "starting");
   }

@@ -1,6 +1,6 @@
 // Tokens and time by what they were spent on.
 import { h } from "./dom.js";
-import { cost, number, role as named, seconds } from "./text.js";
+import { cost, counted, number, role as named, seconds } from "./text.js";
 
 const NONE = { started: 0, cancelled: 0, failed: 0, prompt_tokens: 0, completion_tokens: 0, seconds: 0, cost: 0, estimated: false };
 
@@ -71,7 +71,7 @@ export class Spending {
     this.body.replaceChildren(...all.map(([name, used]) => this.row(name, used)));
     const total = all.map(([, used]) => used).reduce(add, NONE);
     this.foot.replaceChildren(...(all.length > 1 ? [this.row("All", total)] : []));
-    const lost = [total.cancelled ? `${number(total.cancelled)} calls were stopped early` : "", total.failed ? `${number(total.failed)} failed` : "",
+    const lost = [total.cancelled ? `${counted(total.cancelled, "call")} stopped early` : "", total.failed ? `${number(total.failed)} failed` : "",
       total.estimated ? "some counts are estimates" : "", "calls that ran side by side count their time each"];
     const text = lost.filter(Boolean).join("; ");
     this.hint.textContent = `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -13,6 +13,9 @@ export const percent = (score) => `${Math.round(score * 100)} %`;
 const ROLES = { plan: "Planning", solve: "Solving", verify: "Checking", judge: "Judging", draft: "Drafting" };
 export const role = (name) => ROLES[name] || name;
 
+const SPEAKERS = { system: "Instructions", user: "Asked", assistant: "Answered before", tool: "From a tool" };
+export const speaker = (name) => SPEAKERS[name] || name;
+
 const STATES = { running: "Running", answered: "Answered", stopped: "Stopped", failed: "Failed", interrupted: "Interrupted" };
 export const STATE_NAMES = STATES;
 export const state = (name) => STATES[name] || name;
