@@ -129,3 +129,14 @@ def test_what_cannot_be_honoured_is_refused_by_name(server: Any, change: dict[st
     answer = server.post("/v1/responses", json={"model": "m", "input": "6 x 7?", **change})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+def test_parameters_that_are_null_are_not_given(server: Any) -> None:
+    from k2core_serve.openai.chat_request import ChatBody
+    from k2core_serve.openai.responses_request import ResponsesBody
+
+    messages = [{"role": "user", "content": "6 x 7?"}]
+    answer = server.post(json={**dict.fromkeys(ChatBody.model_fields), "model": "m", "messages": messages})
+    assert answer.status_code == 200, answer.text
+    answer = server.post("/v1/responses", json={**dict.fromkeys(ResponsesBody.model_fields), "model": "m", "input": messages})
+    assert answer.status_code == 200, answer.text

@@ -119,7 +119,7 @@ def responses_asked(data: dict[str, Any], limits: LimitsTable) -> Asked:
         effort=reasoning.effort or "",
         stream=bool(body.stream),
         echo=body.model_dump(include={"instructions", "temperature", "top_p", "max_output_tokens", "user", "metadata"}, mode="json")
-        | {"text": {"format": data.get("text", {}).get("format") or {"type": "text"}}},
+        | {"text": {"format": (data.get("text") or {}).get("format") or {"type": "text"}}},
     )
 
 
