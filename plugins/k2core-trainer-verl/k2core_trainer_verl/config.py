@@ -196,7 +196,7 @@ class VerlConfig(TrainerOptions):
     cluster: Cluster = Cluster()
     """The machines."""
     environment: Mapping[str, str] = {}
-    """Environment variables of verl's processes on this machine."""
+    """Environment variables of verl's processes, on all nodes."""
     overrides: Mapping[str, Any] = {}
     """Any of verl's own settings, by dotted path or as tables; they win over all of the above, and unknown ones are refused."""
 

@@ -51,6 +51,10 @@ class Folder:
         """The trained model, as transformers saves it."""
         return self.root / "model"
 
+    def metrics(self, begin: int) -> Path:
+        """What verl measures in a run that begins after a step; its logger begins a file anew."""
+        return self.verl / f"metrics-{begin}.jsonl"
+
     @property
     def errors(self) -> Path:
         """A line for each answer that could not be graded."""
@@ -77,11 +81,14 @@ def interpreter(config: VerlConfig, path: str) -> str:
     return sys.executable
 
 
-def prepare(config: VerlConfig, folder: Folder, python: str, grading: str, sources: Mapping[str, Sources]) -> tuple[Child, Path]:
+def prepare(
+    config: VerlConfig, folder: Folder, python: str, grading: str, sources: Mapping[str, Sources], metrics: Path
+) -> tuple[Child, Path]:
     """The child that checks the settings and writes verl's files, and the file that its answer will be in.
 
     :param grading: the pipeline of verifiers as JSON.
     :param sources: what to train on and to measure on, by split.
+    :param metrics: where verl writes what it measures.
     """
     request, answer = folder.verl / "request.json", folder.verl / "answer.json"
     answer.unlink(missing_ok=True)
@@ -90,6 +97,7 @@ def prepare(config: VerlConfig, folder: Folder, python: str, grading: str, sourc
         "folder": str(folder.verl),
         "answer": str(answer),
         "grading": grading,
+        "metrics": str(metrics),
         "errors": str(folder.errors),
     }
     for split, source in sources.items():

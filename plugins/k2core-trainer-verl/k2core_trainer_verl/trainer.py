@@ -56,14 +56,14 @@ class Verl(Plugin):
             folder = Folder(root.absolute())
             folder.verl.mkdir(exist_ok=True)
             recover(folder.model)
-            fresh = not folder.settings.exists()
+            fresh, begin = not folder.settings.exists(), newest(folder.checkpoints)[0] if self.config.resume else 0
             try:
-                prepared = await self._prepare(session, folder, python, tasks, path)
+                prepared = await self._prepare(session, folder, python, tasks, path, begin)
             except ConfigError:
                 if fresh:
                     folder.forget()
                 raise
-            following = await self._train(session, folder, python, prepared)
+            following = await self._train(session, folder, python, prepared, begin)
             artifacts = {"metrics": str(folder.root / "metrics.jsonl"), "log": str(folder.log)}
             if self.config.checkpoint.export:
                 await self._merge(folder, python)
@@ -71,7 +71,9 @@ class Verl(Plugin):
         usual = {name: value for name, value in following.last.items() if "/" not in name}
         return TrainReport(steps=following.step, metrics=usual, artifacts=artifacts)
 
-    async def _prepare(self, session: Session, folder: Folder, python: str, tasks: Sequence[Task], path: str) -> dict[str, Any]:
+    async def _prepare(
+        self, session: Session, folder: Folder, python: str, tasks: Sequence[Task], path: str, begin: int
+    ) -> dict[str, Any]:
         """Write the data, and have verl's environment check the settings. Returns how to start the training."""
         async with session.open(Problem(prompt="verl"), seed=0):
             """Only to be told the configuration, by `k2_event`."""
@@ -80,7 +82,7 @@ class Verl(Plugin):
         sources = await asyncio.to_thread(gather, self.config, folder.verl, tasks, self._pipeline, path, skips)
         for reason_, count in skips.counts.items():
             session.emit(Skipped(reason=reason_, count=count, examples=tuple(skips.examples[reason_])))
-        child, answer = prepare(self.config, folder, python, grading, sources)
+        child, answer = prepare(self.config, folder, python, grading, sources, folder.metrics(begin))
         try:
             async with asyncio.timeout(self.config.cluster.start_timeout):
                 status = await run(child)
@@ -93,9 +95,8 @@ class Verl(Plugin):
             raise TrainingError(f"verl's environment cannot prepare the run: {reason(folder.log)} ({told(status, folder)})")
         return answered(answer, path)
 
-    async def _train(self, session: Session, folder: Folder, python: str, prepared: Mapping[str, Any]) -> Following:
-        begin = newest(folder.checkpoints)[0] if self.config.resume else 0
-        source = folder.verl / f"metrics-{begin}.jsonl"
+    async def _train(self, session: Session, folder: Folder, python: str, prepared: Mapping[str, Any], begin: int) -> Following:
+        source = folder.metrics(begin)
         for old in (source, folder.errors):
             old.unlink(missing_ok=True)
         metrics = Metrics(folder.root, steps_until(folder.root / "metrics.jsonl", begin) if begin else 0)

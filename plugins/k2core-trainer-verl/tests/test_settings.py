@@ -10,7 +10,7 @@ from k2core_trainer_verl.settings import Files, Place, flattened, settings_for
 from pydantic import ValidationError
 
 CPU, NODES = Place("cpu"), Place("cuda", 8, 4)
-FILES = Files(["/data/train.parquet"], ["/data/train.parquet"], "/run/checkpoints", "/run/rollouts")
+FILES = Files(["/data/train.parquet"], ["/data/train.parquet"], "/run/checkpoints", "/run/rollouts", "/run/metrics.jsonl")
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 
 
@@ -81,7 +81,13 @@ def test_the_cpu_differs_from_a_cluster() -> None:
 def test_a_running_cluster_is_not_started() -> None:
     made = settings(CPU, cluster={"ray": "10.0.0.1:6379"})
     assert made["ray_kwargs.ray_init.address"] == "10.0.0.1:6379"
-    assert not [name for name in made if name.startswith("ray_kwargs") and "address" not in name]
+    assert "ray_kwargs.ray_init.num_gpus" not in made
+
+
+def test_processes_of_a_cluster_are_told_where_to_write() -> None:
+    """They do not inherit the environment of who asks."""
+    told = settings(NODES, environment={"NCCL_DEBUG": "INFO"}, cluster={"ray": "auto"})["ray_kwargs.ray_init.runtime_env.env_vars"]
+    assert told == {"VERL_FILE_LOGGER_PATH": "/run/metrics.jsonl", "NCCL_DEBUG": "INFO"}
 
 
 def test_packed_or_padded() -> None:
@@ -96,6 +102,7 @@ def test_adapters() -> None:
     model = {name.rpartition(".")[2]: value for name, value in made.items() if name.startswith("actor_rollout_ref.model.")}
     assert (model["lora_rank"], model["lora_alpha"], model["target_modules"]) == (8, 16, "all-linear")
     assert made[f"{ROLLOUT}.load_format"] == "safetensors"
+    assert settings(CPU, model={"model": "m", "lora": {}})["actor_rollout_ref.model.lora.merge"] is True
 
 
 def test_fine_tuning() -> None:

@@ -34,5 +34,7 @@ class Files:
     checkpoints: str = "checkpoints"
     rollouts: str = ""
     """Folder for the answers of every step; empty keeps none."""
+    metrics: str = ""
+    """File that verl's logger writes."""
     errors: str = ""
     """File for answers that could not be graded."""

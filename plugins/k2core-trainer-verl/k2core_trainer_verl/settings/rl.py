@@ -27,7 +27,7 @@ def rl_settings(config: VerlConfig, place: Place, files: Files, grading: str) ->
         "trainer.val_before_train": False,
         "trainer.max_actor_ckpt_to_keep": config.checkpoint.keep,
         "trainer.rollout_data_dir": files.rollouts or None,
-        **_ray(config, place),
+        **_ray(config, place, files),
     }
     if config.loss.kl > 0:
         settings |= engine_settings(config, place, "actor_rollout_ref.ref.fsdp_config")
@@ -100,6 +100,8 @@ def _rollout(config: VerlConfig, place: Place) -> dict[str, Any]:
     if place.on_cpu:
         found |= {"agent.num_workers": 1, "free_cache_engine": False}
     settings = {f"actor_rollout_ref.rollout.{name}": value for name, value in found.items()}
+    if engine == "k2core" and config.model.lora is not None:
+        settings["actor_rollout_ref.model.lora.merge"] = True  # it takes whole weights
     return settings | _at_once(config, "actor_rollout_ref.rollout.log_prob")
 
 
@@ -123,11 +125,17 @@ def _reward(config: VerlConfig, place: Place, files: Files, grading: str) -> dic
     }
 
 
-def _ray(config: VerlConfig, place: Place) -> dict[str, Any]:
-    """A cluster of our own on the CPU is told of resources that stand for processes: verl asks for a device each."""
+def _ray(config: VerlConfig, place: Place, files: Files) -> dict[str, Any]:
+    """A cluster of our own on the CPU is told of resources that stand for processes: verl asks for a device each.
+
+    The processes of a cluster that runs already do not inherit our environment: they are told.
+    """
+    told = {"VERL_FILE_LOGGER_PATH": files.metrics, "VERL_PLATFORM": "cpu" if place.on_cpu else "", **config.environment}
+    told = {name: value for name, value in told.items() if value}
+    found: dict[str, Any] = {"ray_kwargs.ray_init.runtime_env.env_vars": told}
     if config.cluster.ray:
-        return {"ray_kwargs.ray_init.address": config.cluster.ray}
-    found: dict[str, Any] = {"ray_kwargs.ray_init.include_dashboard": False}
+        return {**found, "ray_kwargs.ray_init.address": config.cluster.ray}
+    found["ray_kwargs.ray_init.include_dashboard"] = False
     if place.on_cpu:
         found |= {"ray_kwargs.ray_init.num_cpus": 32, "ray_kwargs.ray_init.num_gpus": place.gpus}
         found |= {"transfer_queue.backend.SimpleStorage.num_data_storage_units": 1}
