@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +94,49 @@ def test_one_pipeline_for_all() -> None:
     assert (KUBERNETES / "pipeline.toml").read_text() == (DEPLOY / "pipeline.toml").read_text()
 
 
-def test_the_command_that_all_start_exists() -> None:
-    parser_help = run(sys.executable, "-m", "k2core", "serve", "--help")
-    if parser_help.returncode == 2:
-        pytest.skip("k2core-serve is not installed")
-    assert {"--serve", "--host", "--port"} <= set(re.findall(r"--\w+", parser_help.stdout))
+def answer(url: str, data: bytes | None = None) -> int:
+    """The HTTP status."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=20) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_what_all_start_serves_asks_for_a_key_and_stops_in_order(tmp_path: Path) -> None:
+    """The container's command, with a place to write to and a port of this machine."""
+    pytest.importorskip("k2core_serve")
+    [arguments] = [json.loads(rest) for name, rest in instructions() if name == "CMD"]
+    assert arguments == ["serve", "--serve", "/etc/k2core/serve.toml", "--host", "0.0.0.0"]
+    shutil.copy(DEPLOY / "pipeline.toml", tmp_path)
+    (tmp_path / "serve.toml").write_text((DEPLOY / "serve.toml").read_text().replace("/var/lib/k2core", str(tmp_path)))
+    command = [
+        sys.executable,
+        "-m",
+        "k2core",
+        "serve",
+        "--serve",
+        str(tmp_path / "serve.toml"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    ]
+    env = {**os.environ, "K2CORE_KEY": "not-a-real-key-but-long-enough"}
+    with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            line = server.stdout.readline()
+            assert line.startswith("serving reasoner at "), line + (server.stderr.read() if server.stderr else "")
+            root = line.split()[-1].removesuffix("/v1")
+            assert answer(f"{root}/healthz") == 200
+            assert answer(f"{root}/readyz") == 200
+            assert answer(f"{root}/v1/chat/completions", b"{}") == 401
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert (tmp_path / "requests.sqlite").exists()
 
 
 # systemd

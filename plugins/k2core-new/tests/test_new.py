@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -9,12 +10,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from k2core_new.check import Check
 from k2core_new.names import Names
+from k2core_new.new import New
 from k2core_new.scaffold import core_requirement, example, plan, project, write
+from k2core_new.settings import CheckSettings
 
 import k2core
-from k2core import ConfigError
+from k2core import ConfigError, Plugin
 from k2core.spec import ROLE_VERSIONS
+from k2core.testing import assert_conforms
 
 PAGES = Path(__file__).parents[3] / "docs" / "plugins"
 BLOCK = re.compile(r"^```(?:python|toml)\n# (?P<name>\S+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -110,3 +115,22 @@ def test_the_command_says_where_it_wrote_and_what_to_do_next(tmp_path: Path) -> 
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert again.returncode == 2
     assert "--dir: k2core-tidy is there already" in again.stderr
+
+
+@pytest.mark.parametrize("command", [New, Check])
+def test_the_commands_keep_the_rules_of_theirs(command: type[Plugin]) -> None:
+    assert_conforms("command", command)
+
+
+@pytest.mark.skipif(not PAGES.is_dir(), reason="the documentation is not part of this checkout")
+def test_the_page_names_every_option_and_setting() -> None:
+    page = (PAGES / "new.md").read_text("utf-8")
+    app = argparse.ArgumentParser().add_subparsers()
+    New().k2_commands(app=app)
+    Check().k2_commands(app=app)
+    options = {option for parser in app.choices.values() for action in parser._actions for option in action.option_strings}
+    documented = set(re.findall(r"^\| `(--\w+)", page, re.MULTILINE))
+    assert documented == options - {"-h", "--help"}
+    table = page[page.index("| setting | |") :]
+    rows = re.findall(r"^\| (`.+?`) \|", table[: table.index("\n\n")], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(CheckSettings.model_fields)

@@ -6,6 +6,7 @@ The newer core is a copy of the kernel with the change that a later version woul
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from plugin_dirs import make_distribution
 
 import k2core
 from k2core import PipelineConfig, Registry, Runtime
+from k2core import types as records
+from k2core.spec import ROLE_VERSIONS, Specs
 from k2core.testing import assert_conforms, checks_for
 
 PAGE = Path(__file__).parents[3] / "docs" / "plugins" / "versions.md"
@@ -234,3 +237,41 @@ def test_the_option_is_told_once_in_a_process(shorter: types.ModuleType) -> None
 def test_a_plugin_with_a_deprecated_option_keeps_the_rules(shorter: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(str(shorter.__file__)).parent))
     assert_conforms("verifier", shorter.Shorter)
+
+
+V1_HOOKS = {
+    "k2_plan": ["run", "problem"],
+    "k2_sample": ["run", "problem", "plan"],
+    "k2_verify": ["run", "problem", "candidates", "reference"],
+    "k2_decode": ["run", "request"],
+    "k2_train": ["session", "tasks"],
+    "k2_tasks": ["name", "split", "limit", "seed"],
+    "k2_around": ["run", "call"],
+    "k2_event": ["event"],
+    "k2_start": [],
+    "k2_stop": [],
+    "k2_commands": ["app"],
+}
+V1_REQUIRED = {
+    "Message": {"role", "content"},
+    "Task": {"problem"},
+    "Plan": {"prompt"},
+    "DecodeRequest": {"messages"},
+    "TokenLogprob": {"token", "logprob"},
+    "Completion": {"text"},
+    "Candidate": {"id", "text"},
+    "Verdict": {"candidate_id", "status"},
+    "TrainReport": {"steps"},
+}
+"""What plugins must give when they make a record."""
+
+
+def test_version_1_of_each_role_still_holds() -> None:
+    """Whoever must change this has changed a role's version, or breaks plugins that others have published."""
+    assert set(ROLE_VERSIONS.values()) == {1}
+    for hook, arguments in V1_HOOKS.items():
+        assert set(arguments) <= set(inspect.signature(getattr(Specs, hook)).parameters), hook
+    for cls in vars(records).values():
+        if isinstance(cls, type) and issubclass(cls, records.Record):
+            required = {name for name, field in cls.model_fields.items() if field.is_required()}
+            assert required <= V1_REQUIRED.get(cls.__name__, required if cls.__name__ == "Result" else set()), cls.__name__
