@@ -84,6 +84,8 @@ def test_a_trace_that_was_altered_does_not_replay_the_same(kit, tmp_path):
         refused = server.post(f"/api/traces/{id}/replay")
         assert refused.status_code == 409
         assert "cannot be replayed" in refused.json()["error"]["message"]
+        shown = server.get(f"/api/traces/{id}").json()
+        assert (shown["row"]["answer"], shown["damage"]) == ("10000", "the trace is incomplete")
 
 
 def test_the_exported_file_is_what_k2_replay_takes(server, tmp_path):
