@@ -89,7 +89,7 @@ class GrpoConfig(TrainerOptions):
     """Optimiser steps a rollout step; with more than one the later ones are off-policy, and clipping matters."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """How often the completions of a step are gone through."""
-    batch_tokens: Annotated[int, Field(ge=64)] = 8192
+    batch_tokens: Annotated[int, Field(ge=64)] = 2048
     """Most tokens computed at once; a minibatch is cut into parts by it."""
     samples: Annotated[int, Field(ge=0)] = 4
     """Completions a step that are kept in `samples.jsonl`, for people to read."""

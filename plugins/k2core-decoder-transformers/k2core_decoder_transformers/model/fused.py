@@ -74,11 +74,11 @@ class Linear:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _PACKED_ROWS)
 
     def take(self, array_of: Callable[[Tensor], Tensor], shared: Tensor) -> None:
-        """Other weights; `shared` stays a weight of its own, whatever it is part of here."""
+        """Other weights. `shared` has them already, and stays, whatever it is part of here."""
         for part in self._parts:
             if part.bias is not None:
                 part.bias.data.copy_(array_of(part.bias))
-            if self.packed is None or part.weight is shared:
+            if self.packed is None and part.weight is not shared:
                 part.weight.data.copy_(array_of(part.weight))
         if self.packed is not None:
             new = [array_of(part.weight).to(self.weight) for part in self._parts]
@@ -116,7 +116,7 @@ class Norm:
         self.refresh()
 
     def take(self, array_of: Callable[[Tensor], Tensor], _: Tensor) -> None:
-        self._module.weight.data.copy_(array_of(self._module.weight))
+        self._module.weight.data = array_of(self._module.weight).to(self._module.weight, copy=True)
         self.refresh()
 
     def refresh(self) -> None:
@@ -177,9 +177,13 @@ class Fused:
     @torch.no_grad()
     def take(self, array_of: Callable[[Tensor], Tensor]) -> None:
         """Take over other weights: `array_of` a parameter of the model is its new value. `refresh` cannot be used any more then."""
-        self.embedding.weight.data.copy_(array_of(self.embedding.weight))
+        embedding = self.embedding.weight
+        if self.head.packed is None:
+            embedding.data.copy_(array_of(embedding))
+        else:  # in new memory, so that nothing holds the file any more that the old ones are mapped from
+            embedding.data = array_of(embedding).to(embedding, copy=True)
         for part in self._all():
-            part.take(array_of, self.embedding.weight)
+            part.take(array_of, embedding)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> Tensor:
