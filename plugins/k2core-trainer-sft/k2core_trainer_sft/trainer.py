@@ -122,7 +122,7 @@ class Training:
         sequences = [self._data[index] for index in chosen]
         total = sum(len(sequence.places()) for sequence in sequences)
         loss, correct = 0.0, 0
-        for batch in packs(sequences, self._config.together, self._policy.device):
+        for batch in packs(sequences, self._config.together, self._policy):
             made = self._policy.cross_entropy(batch, batch.weights / total)
             made.loss.backward()  # type: ignore[no-untyped-call]
             loss, correct = loss + made.loss.item(), correct + int(made.correct.sum())
@@ -172,17 +172,17 @@ class Training:
         self._work.emit(Checkpointed(step=self._step, path=str(path)))
 
 
-def packs(sequences: list[TokenSequence], most: int, device: torch.device) -> Iterator[Packed]:
+def packs(sequences: list[TokenSequence], most: int, policy: Policy) -> Iterator[Packed]:
     """The sequences in packs of at most so many tokens."""
     for members in pack([len(sequence.ids) for sequence in sequences], most):
-        yield Packed.of([sequences[index] for index in members], device)
+        yield policy.packed([sequences[index] for index in members])
 
 
 @torch.no_grad()
 def measure(policy: Policy, sequences: list[TokenSequence], most: int) -> dict[str, float | None]:
     """`loss` and `token_accuracy` over the targets of the sequences."""
     loss, correct, total = 0.0, 0, 0
-    for batch in packs(sequences, most, policy.device):
+    for batch in packs(sequences, most, policy):
         made = policy.cross_entropy(batch)
         loss, correct, total = loss + made.loss.item(), correct + int(made.correct.sum()), total + len(batch.labels)
     return {"loss": loss / total, "token_accuracy": correct / total}

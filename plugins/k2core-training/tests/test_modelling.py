@@ -203,6 +203,42 @@ def test_a_saved_model_is_the_model(folders: dict[str, Path], tmp_path: Path) ->
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("lora", [None, LoraOptions(rank=2)])
+def test_rows_that_fill_up_change_nothing(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, lora: LoraOptions | None
+) -> None:
+    """In bfloat16 on the CPU batches are filled up to few sizes; in float32 one can see that this is no part of the result."""
+    ours, sequences = loaded(folders["qwen2"], lora=lora), SEQUENCES[:3]
+    found = []
+    for even in (False, True):
+        batch = Packed.of(sequences, even=even)
+        scores, made = ours.logprobs(batch, entropy=True), ours.cross_entropy(batch)
+        made.loss.backward()
+        found.append((scores.logprobs, scores.entropy, made.loss, *(parameter.grad for _, parameter in ours.trainable)))
+        for _, parameter in ours.trainable:
+            parameter.grad = None
+    assert (batch.tokens, batch.fill, len(batch.ids)) == (79, 49, 128)
+    assert all(close(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("length", [5, 100])
+def test_attention_of_short_sequences_is_torchs(length: int) -> None:
+    from k2core_training.modelling import short
+
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(3 * length, heads, 8, requires_grad=True) for heads in (6, 2, 2))
+    got = short.attend(q, k, v, (3, length), 0.3)
+    wide, high, deep = (part.view(3, length, -1, 8).transpose(1, 2) for part in (q, k, v))
+    expected = torch.nn.functional.scaled_dot_product_attention(wide, high, deep, is_causal=True, scale=0.3, enable_gqa=True)
+    expected = expected.transpose(1, 2).reshape(got.shape)
+    weights = torch.randn(got.shape)
+    assert close(got, expected)
+    for mine, yours in zip(
+        torch.autograd.grad(got, (q, k, v), weights), torch.autograd.grad(expected, (q, k, v), weights), strict=True
+    ):
+        assert close(mine, yours)
+
+
 def test_bfloat16_is_near_float32(folders: dict[str, Path]) -> None:
     low, full = loaded(folders["llama"], dtype="bfloat16"), loaded(folders["llama"])
     a, b = (one.cross_entropy(one.packed(SEQUENCES)) for one in (low, full))

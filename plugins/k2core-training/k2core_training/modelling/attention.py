@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from . import short
 from .packed import Group, Packed
 
 NAME = "k2core_packed"
@@ -20,17 +21,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, batch: Packed, scale: float, window:
     A call a group: equal lengths are a batch, others are filled up at their ends, where causality hides what fills them.
     `window` > 0: a token sees itself and `window - 1` before it.
     """
-    if len(batch.groups) == 1:
+    if len(batch.groups) == 1 and not batch.fill:
         return _one(q, k, v, batch.groups[0], scale, window)
-    cuts = [group.rows for group in batch.groups]
-    parts = zip(torch.split(q, cuts), torch.split(k, cuts), torch.split(v, cuts), batch.groups, strict=True)
-    return torch.cat([_one(*part, scale, window) for part in parts])
+    cuts = [*(group.rows for group in batch.groups), batch.fill]
+    parts = zip(torch.split(q, cuts)[:-1], torch.split(k, cuts), torch.split(v, cuts), batch.groups, strict=False)
+    found = [_one(*part, scale, window) for part in parts]
+    return torch.cat([*found, q.new_zeros(batch.fill, q.shape[1], v.shape[2])])
 
 
 def _one(q: Tensor, k: Tensor, v: Tensor, group: Group, scale: float, window: int) -> Tensor:
     shape = (group.size, group.length)
     if group.gather is not None:
         q, k, v = (part.index_select(0, group.gather) for part in (q, k, v))
+    if short.pays(q, group.length) and not 0 < window < group.length:
+        flat = short.attend(q, k, v, shape, scale)
+        return flat if group.scatter is None else flat.index_select(0, group.scatter)
     grouped = q.shape[1] != k.shape[1]
     if grouped and q.device.type == "cpu":  # torch's fused kernel for the CPU wants as many keys as queries
         k, v, grouped = _repeated(k, q.shape[1]), _repeated(v, q.shape[1]), False

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention import NAME, attend, register
 from .functions import gated, normed, rotated
-from .packed import Packed
+from .packed import Packed, filled
 
 
 class Forward(Protocol):
@@ -46,14 +46,15 @@ class LlamaLike:
         cos, sin = (part.squeeze(0).unsqueeze(1) for part in self._inner.rotary_emb(x, batch.positions.unsqueeze(0)))
         half = self._size // 2
         sin = torch.cat((-sin[..., :half], sin[..., half:]), dim=-1)
-        last = len(self._inner.layers) - 1
+        last, targets = len(self._inner.layers) - 1, len(batch.rows)
+        wanted = filled(batch.rows) if batch.even else batch.rows
         for number, layer in enumerate(self._inner.layers):
-            rows, window = batch.rows if number == last else None, self._windows[number]
+            rows, window = wanted if number == last else None, self._windows[number]
             if self._checkpointing and torch.is_grad_enabled():
                 x = checkpoint(self._layer, layer, x, cos, sin, batch, window, rows, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = self._layer(layer, x, cos, sin, batch, window, rows)
-        return normed(x, self._inner.norm.weight, self._eps)
+        return normed(x, self._inner.norm.weight, self._eps)[:targets]
 
     def _layer(self, layer: Any, x: Tensor, cos: Tensor, sin: Tensor, batch: Packed, window: int, rows: Tensor | None) -> Tensor:
         attention, mlp = layer.self_attn, layer.mlp

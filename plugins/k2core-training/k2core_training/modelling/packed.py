@@ -16,6 +16,18 @@ ALIKE = 0.75
 """Longer ones share a call with those down to this share of their length."""
 
 
+def bucket(rows: int) -> int:
+    """The number of rows that so many are filled up to: oneDNN keeps code of its own for every number that it has seen."""
+    step = 1 if rows <= 8 else 8 if rows <= 64 else 64
+    return -(-rows // step) * step
+
+
+def filled(values: Tensor) -> Tensor:
+    """`values` with zeros behind them, up to the bucket's size along the first dimension."""
+    missing = bucket(len(values)) - len(values)
+    return torch.cat((values, values.new_zeros(missing, *values.shape[1:]))) if missing else values
+
+
 @dataclass(frozen=True)
 class Group:
     """Neighbouring sequences whose attention is one call: `size` of them, filled up to `length` at their ends."""
@@ -50,14 +62,18 @@ class Packed:
     """[targets], float32: of its sequence."""
     counts: tuple[int, ...]
     """Targets of each sequence, as given: `scores.logprobs.split(batch.counts)` are those of each."""
+    tokens: int
+    """Of the sequences; `ids` and `positions` may be longer, filled up with zeros that nothing attends to."""
+    even: bool = False
+    """Whether rows are filled up to one of few sizes wherever they are multiplied."""
 
     @property
-    def tokens(self) -> int:
-        return len(self.ids)
+    def fill(self) -> int:
+        return len(self.ids) - self.tokens
 
     @classmethod
-    def of(cls, sequences: Sequence[TokenSequence], device: torch.device | str = "cpu") -> Packed:
-        """Pack them all. Raises `ValueError` for an empty one, or for none."""
+    def of(cls, sequences: Sequence[TokenSequence], device: torch.device | str = "cpu", *, even: bool = False) -> Packed:
+        """Pack them all. With `even`, fill up to one of few sizes. Raises `ValueError` for an empty sequence, or for none."""
         if not sequences or any(not len(sequence.ids) for sequence in sequences):
             raise ValueError("there is nothing to pack: no sequence, or an empty one")
         order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i].ids))
@@ -67,13 +83,14 @@ class Packed:
             starts[place] = begins[-1]
             begins.append(begins[-1] + length)
         places = [sequence.places() for sequence in sequences]
+        fill = bucket(begins[-1]) - begins[-1] if even else 0
 
         def long(values: list[int]) -> Tensor:
             return torch.tensor(values, dtype=torch.long, device=device)
 
         return cls(
-            ids=long([token for i in order for token in sequences[i].ids]),
-            positions=torch.cat([torch.arange(length) for length in lengths]).to(device),
+            ids=long([token for i in order for token in sequences[i].ids] + [0] * fill),
+            positions=torch.cat([*(torch.arange(length) for length in lengths), torch.zeros(fill, dtype=torch.long)]).to(device),
             cu_seqlens=torch.tensor(begins, dtype=torch.int32, device=device),
             groups=tuple(_group(some, device) for some in _alike(lengths)),
             rows=long([start + p - 1 for start, own in zip(starts, places, strict=True) for p in own]),
@@ -81,6 +98,8 @@ class Packed:
             owner=long([i for i, own in enumerate(places) for _ in own]),
             weights=torch.tensor([s.weight for s, own in zip(sequences, places, strict=True) for _ in own], device=device),
             counts=tuple(len(own) for own in places),
+            tokens=begins[-1],
+            even=even,
         )
 
 

@@ -21,7 +21,7 @@ from . import lora
 from .config import ModelOptions
 from .forward import check, forward_for, head_of, trial
 from .head import CrossEntropy, Scored, cross_entropy, scored
-from .packed import Packed
+from .packed import Packed, filled
 
 
 class Policy:
@@ -104,8 +104,8 @@ class Policy:
     # computing
 
     def packed(self, sequences: list[TokenSequence]) -> Packed:
-        """The sequences as one batch on the model's device."""
-        return Packed.of(sequences, self.device)
+        """The sequences as one batch on the model's device, as `hidden` and all else here take it."""
+        return Packed.of(sequences, self.device, even=self.device.type == "cpu" and self.dtype == torch.bfloat16)
 
     def hidden(self, batch: Packed) -> Tensor:
         """[targets, width]: the hidden states that predict the targets."""
@@ -116,15 +116,21 @@ class Policy:
 
         In the order of the sequences given to `packed`, and of positions within; with gradients unless under `torch.no_grad()`.
         """
-        head = self._head
-        return scored(self.hidden(batch), head.weight, head.bias, batch.labels, temperature=temperature, entropy=entropy)
+        head, (hidden, labels), count = self._head, self._scored(batch), len(batch.labels)
+        made = scored(hidden, head.weight, head.bias, labels, temperature=temperature, entropy=entropy)
+        return Scored(made.logprobs[:count], None if made.entropy is None else made.entropy[:count], made.correct[:count])
+
+    def _scored(self, batch: Packed) -> tuple[Tensor, Tensor]:
+        """Hidden states and labels, filled up where the batch is."""
+        hidden = self.hidden(batch)
+        return (filled(hidden), filled(batch.labels)) if batch.even else (hidden, batch.labels)
 
     def cross_entropy(self, batch: Packed, weights: Tensor | None = None) -> CrossEntropy:
         """Σ weight · -log p over the targets, weights [targets] or those of the batch; faster than a loss made of `logprobs`."""
-        head = self._head
-        return cross_entropy(
-            self.hidden(batch), head.weight, head.bias, batch.labels, batch.weights if weights is None else weights
-        )
+        head, (hidden, labels), count = self._head, self._scored(batch), len(batch.labels)
+        weights = batch.weights if weights is None else weights
+        made = cross_entropy(hidden, head.weight, head.bias, labels, filled(weights) if batch.even else weights)
+        return CrossEntropy(made.loss, made.logprobs[:count], made.correct[:count])
 
     # weights
 
