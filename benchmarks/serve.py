@@ -62,10 +62,10 @@ class Load:
 
 
 class Client(asyncio.Protocol):
-    """One connection that asks again as soon as it has been answered: hardly any cost of its own."""
+    """One client that asks again as soon as it has been answered, on the same connection if the server keeps it."""
 
     def __init__(self, arm: Arm, stream: bool, until: float, load: Load) -> None:
-        parts = urlsplit(arm.url)
+        self._arm, parts = arm, urlsplit(arm.url)
         body = {"model": arm.model, "messages": [{"role": "user", "content": "What is 6 times 7?"}], "stream": stream}
         data = json.dumps(body).encode()
         head = f"POST {parts.path}/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer none\r\n"
@@ -103,26 +103,28 @@ class Client(asyncio.Protocol):
             self._load.first.append(self._first)
         else:
             self._load.failed += 1
-        if time.perf_counter() < self._until:
+        if time.perf_counter() < self._until and b"connection: close" not in head.lower() and head.startswith(b"HTTP/1.1"):
             self._ask()
         else:
             self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
+        if time.perf_counter() < self._until:
+            self._connecting = asyncio.ensure_future(self.connect())
+        elif not self.done.done():
             self.done.set_result(None)
+
+    async def connect(self) -> None:
+        parts = urlsplit(self._arm.url)
+        await asyncio.get_running_loop().create_connection(lambda: self, parts.hostname, parts.port)
 
 
 async def loaded(arm: Arm, concurrency: int, stream: bool, seconds: float) -> tuple[Load, float, float]:
     """The load, the seconds it took, and the CPU seconds that the arm's process took."""
-    load, parts = Load(), urlsplit(arm.url)
+    load = Load()
     before, began = cpu(arm), time.perf_counter()
-    clients = []
-    for _ in range(concurrency):
-        made = await asyncio.get_running_loop().create_connection(
-            lambda: Client(arm, stream, began + seconds, load), parts.hostname, parts.port
-        )
-        clients.append(made[1])
+    clients = [Client(arm, stream, began + seconds, load) for _ in range(concurrency)]
+    await asyncio.gather(*(client.connect() for client in clients))
     await asyncio.gather(*(client.done for client in clients))
     return load, time.perf_counter() - began, cpu(arm) - before
 
@@ -157,7 +159,19 @@ def optillm(python: str, upstream: str) -> Iterator[Arm]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [python, "-m", "optillm", "--port", str(port), "--base-url", upstream, "--approach", "none", "--model", "mock"]
+    command = [
+        python,
+        "-c",
+        "from optillm import main; main()",
+        "--port",
+        str(port),
+        "--base-url",
+        upstream,
+        "--approach",
+        "none",
+        "--model",
+        "mock",
+    ]
     env = {**os.environ, "OPENAI_API_KEY": "none"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as server:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -221,3 +222,15 @@ def test_the_embedded_model_is_served_by_default(tools: Any) -> None:
         assert "Decision:" in told
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0
+
+
+def test_an_address_that_is_taken_is_said(tools: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from k2core_cli.dispatch import main
+
+    monkeypatch.setattr(logging.getLogger("k2core"), "handlers", [])
+    file = tools.write(tools.SINGLE, url="http://127.0.0.1:1/v1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", "--config", file, "--port", str(taken.getsockname()[1])]) == 1
+    assert "address already in use" in capsys.readouterr().err
