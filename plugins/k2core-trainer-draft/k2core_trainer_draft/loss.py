@@ -45,7 +45,7 @@ class _Divergence(Function):
     """Its gradient with respect to the scores is q - p, known while they are there: so they are made once."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, aim: Aim, scale: float, grads_too: bool) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, aim: Aim, scale: float, grads_too: bool) -> Tensor:
         step = max(1, PART // (4 * len(weight)))
         of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight) if grads_too else None
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
@@ -65,7 +65,7 @@ class _Divergence(Function):
         return (total * scale).float()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         grads, ctx.grads = ctx.grads, None
         if grads is None:
             raise RuntimeError("the gradient of this loss can be asked for once only")

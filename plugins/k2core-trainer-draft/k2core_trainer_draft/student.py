@@ -28,7 +28,8 @@ def projected(embedding: Tensor, width: int) -> Tensor:
     """
     wide = embedding.float()
     _, directions = torch.linalg.eigh((wide.t() @ wide).double())
-    return wide @ directions[:, -width:].flip(1).float()
+    made: Tensor = wide @ directions[:, -width:].flip(1).float()
+    return made
 
 
 def made(target: Any, shape: ShapeOptions, most_mb: float, seed: int) -> Any:
@@ -57,7 +58,8 @@ def made(target: Any, shape: ShapeOptions, most_mb: float, seed: int) -> Any:
     )
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = transformers.AutoModelForCausalLM.from_config(small, dtype=torch.float32)
+        family: Any = transformers.AutoModelForCausalLM
+        model = family.from_config(small, dtype=torch.float32)
     model.generation_config = target.generation_config
     with torch.no_grad():
         rows = projected(embedding, shape.hidden)

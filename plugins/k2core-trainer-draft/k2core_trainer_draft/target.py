@@ -70,7 +70,7 @@ class Target:
         if file.is_file():
             kept = load_file(file)
             if kept["sizes"].tolist() == sizes and kept["ids"].shape[1] == count:
-                return [Top(*parts) for parts in zip(kept["ids"].split(sizes), kept["probs"].split(sizes), strict=True)]
+                return [Top(*parts) for parts in zip(_split(kept["ids"], sizes), _split(kept["probs"], sizes), strict=True)]
         found = self._top(rollouts, count)
         with replacing(folder) as scratch:
             tensors = {"ids": torch.cat([one.ids for one in found]), "probs": torch.cat([one.probs for one in found])}
@@ -82,7 +82,7 @@ class Target:
         for batch in self._batches(rollouts):
             probs, ids = (torch.cat(parts) for parts in zip(*(logits.topk(count) for logits in self._logits(batch)), strict=True))
             probs = probs.softmax(-1).half()
-            found += [Top(*each) for each in zip(ids.int().split(batch.counts), probs.split(batch.counts), strict=True)]
+            found += [Top(*each) for each in zip(_split(ids.int(), batch.counts), _split(probs, batch.counts), strict=True)]
         return found
 
     def drawn(self, rollouts: Sequence[Rollout], temperature: float) -> list[list[int]]:
@@ -98,7 +98,13 @@ class Target:
     @torch.no_grad()
     def _logits(self, batch: Packed) -> list[Tensor]:
         weight = self._head.weight
-        return [(rows @ weight.t()).float() for rows in self._forward(batch).split(max(1, PART // (4 * len(weight))))]
+        hidden, step = self._forward(batch), max(1, PART // (4 * len(weight)))
+        return [(hidden[at : at + step] @ weight.t()).float() for at in range(0, len(hidden), step)]
+
+
+def _split(rows: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """Consecutive parts of so many rows."""
+    return torch.split(rows, list(sizes))
 
 
 @torch.no_grad()
