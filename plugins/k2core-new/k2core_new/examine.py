@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from k2core.testing.report import Faults
 
 Tell = Callable[[dict[str, Any]], None]
+CLIENTS = frozenset("aiohttp httpx requests urllib3 openai grpc".split())
+"""Libraries that take a quarter of a second or more to import, and that nothing needs before it starts."""
 
 
 def main() -> None:
@@ -56,6 +58,7 @@ def _report(task: dict[str, Any], cls: type[Plugin], tell: Tell) -> None:
     checks = [_telling(check, tell) for check in checks_for(task["role"])]
     for finding in put_through(subject, checks).findings:
         tell(dataclasses.asdict(finding))
+    tell(_http(subject))
     for message in _deprecated(subject):
         tell({"check": "nothing_is_deprecated", "outcome": "advice", "message": message})
 
@@ -84,6 +87,15 @@ def _telling(check: Check, tell: Tell) -> Check:
         return check.test(subject)
 
     return dataclasses.replace(check, test=test)
+
+
+def _http(subject: Subject) -> dict[str, Any]:
+    """Whether importing the module brings an HTTP client along, which commands that need none would wait for."""
+    if "probe" not in subject.memo:
+        return {"check": "import_brings_no_http_client", "outcome": "skipped", "message": "what it imports was not observed"}
+    found = sorted(CLIENTS.intersection(subject.memo["probe"]["import"]["modules"]))
+    message = f"importing it imports {', '.join(found)}; import in k2_start or where it is used" if found else ""
+    return {"check": "import_brings_no_http_client", "outcome": "failed" if found else "passed", "message": message}
 
 
 def _deprecated(subject: Subject) -> Iterator[str]:

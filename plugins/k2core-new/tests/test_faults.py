@@ -101,6 +101,11 @@ PLUGINS: dict[str, tuple[str, str, str]] = {
     "required": (GOOD.replace("int = 3", "int"), "config_is_documented", "steps"),
     "prints": (GOOD + "print('hello')\n", "import_is_quiet", "prints 'hello"),
     "heavy": ("import scipy\n" + GOOD, "import_is_light", "imports scipy; import in k2_start"),
+    "client": (
+        "import httpx\n" + GOOD.replace('    """Most steps."""\n', ""),  # undocumented, too, which spares the rest of the kit
+        "import_brings_no_http_client",
+        "imports httpx; import in k2_start",
+    ),
     "text": (GOOD.replace('Plan(prompt="Add.")', '"Add."'), "works_as_planner", "Plan"),
 }
 LIMITED = {"slow": 3, "hangs": 20}
@@ -109,7 +114,7 @@ LIMITED = {"slow": 3, "hangs": 20}
 
 def report_on(root: Path, name: str) -> PluginReport:
     module = f"acme_{name}"
-    files = {f"{module}.py": PLUGINS[name][0], "scipy.py": ""}  # whoever has that name is heavy
+    files = {f"{module}.py": PLUGINS[name][0], "scipy.py": "", "httpx.py": ""}  # it is the name that counts
     make_distribution(root / name, f"acme-{name}", "1.0", {"k2core.planner.v1": {"bad": f"{module}:Bad"}}, files, requires=CORE)
     found = Found("planner", 1, "bad", f"acme-{name}", "1.0", f"{module}:Bad")
     return examined(found, str(root / name), CheckSettings(), LIMITED.get(name, 90))
