@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from aiohttp import web
 from k2core_serve.admission.buckets import Bucket
 from k2core_serve.admission.keys import Keys
 from k2core_serve.admission.queue import Places
@@ -210,3 +211,18 @@ def test_a_request_that_waits_is_served_when_a_place_is_free(tools: Any) -> None
             occupant.result(10)
             thread.join(10)
             assert answers == [200]
+
+
+def test_clients_with_keys_are_not_told_of_back_ends(tools: Any, keyed: Any) -> None:
+    """The address and the words of a back end that fails are for the log, in one piece and in a stream."""
+
+    def fails(body: dict[str, Any]) -> Any:
+        return web.json_response({"error": {"message": "internal words"}}, status=400)
+
+    with tools.api_server(fails) as api, keyed(api) as server:
+        for stream in (False, True):
+            answer = server.post(json=tools.ask(stream=stream), headers=auth(SECRET))
+            assert answer.headers["x-request-id"] in answer.text if stream else answer.status_code == 502
+            assert "the server's log says why under" in answer.text
+            assert "internal words" not in answer.text
+            assert "127.0.0.1" not in answer.text

@@ -201,8 +201,3 @@ class Call:
             seconds=round(seconds, 4),
             **({"why": self._why} if self._why else {}),
         )
-
-
-def key_of(services: Services, scope: Scope) -> Key:
-    """The client of a request. Raises `ApiError`."""
-    return services.gate.key_of(header(scope, b"authorization"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -20,6 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self.requests = Counter("k2core_requests", "Requests answered.", ["model", "endpoint", "status"], registry=own)
         self.seconds = Histogram("k2core_request_seconds", "Their time.", ["endpoint"], buckets=SECONDS, registry=own)
         first = "Until the first event of a stream."
@@ -53,18 +54,26 @@ class Metrics:
             self.store.labels(name).set(value)
 
     def request(self, model: str, endpoint: str, status: int, seconds: float) -> None:
-        self.requests.labels(model, endpoint, str(status)).inc()
-        self.seconds.labels(endpoint).observe(seconds)
+        self._child(self.requests, model, endpoint, str(status)).inc()
+        self._child(self.seconds, endpoint).observe(seconds)
 
     def heard(self, record: RequestRecord, version: Version, seed: int) -> None:
         """A run has ended."""
-        self.runs.labels(record.pipeline, "failed" if record.error else "served").inc()
+        name, child = record.pipeline, self._child
+        child(self.runs, name, "failed" if record.error else "served").inc()
         for role, usage in record.usage.items():
-            self.tokens.labels(record.pipeline, role, "prompt").inc(usage.prompt_tokens)
-            self.tokens.labels(record.pipeline, role, "completion").inc(usage.completion_tokens)
+            child(self.tokens, name, role, "prompt").inc(usage.prompt_tokens)
+            child(self.tokens, name, role, "completion").inc(usage.completion_tokens)
             for outcome in CALLS:
                 if count := getattr(usage, outcome):
-                    self.calls.labels(record.pipeline, role, outcome).inc(count)
+                    child(self.calls, name, role, outcome).inc(count)
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """The metric of these labels; the library's own look-up takes a lock and a while."""
+        found = self._children.get((metric, labels))
+        if found is None:
+            found = self._children[metric, labels] = metric.labels(*labels)
+        return found
 
     def text(self) -> bytes:
         """Prometheus's text format."""
