@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ pytest.importorskip("torch")
 
 from k2core_training.following.metrics import CLOCKS, read
 
-STEPS = 14
+STEPS = 10
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def whole(base: Path, forks: Any, tmp_path_factory: pytest.TempPathFactory) -> d
         status, said = forks.run(command(base, name, out))
         assert status == 0, said
         found[name] = outcome(out, name)
+        found[f"{name} folder"] = out
         assert [row["step"] for row in found[name][1]] == list(range(1, STEPS + 1))
     return found
 
@@ -93,22 +95,22 @@ def _writing(out: Path) -> Any:
     return now
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_after_a_whole_step_with_a_checkpoint(
-    base: Path, forks: Any, whole: Any, tmp_path: Path, number: int
-) -> None:
-    out = tmp_path / "out"
+def test_signals_end_it_after_a_whole_step(base: Path, forks: Any, whole: Any, tmp_path: Path) -> None:
+    """An interrupt, then a termination of what goes on from there, then the rest."""
+    out, before = tmp_path / "out", 0
+    for number, more in ((signal.SIGINT, ()), (signal.SIGTERM, ("--resume",))):
 
-    def stepped() -> bool:
-        return (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_bytes().count(b"\n") >= 3
+        def stepped(least: int = before + 2) -> bool:
+            return (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_bytes().count(b"\n") >= least
 
-    status = forks.stop_at(command(base, "lora", out), number, stepped)
-    assert status == 128 + number, forks.log.read_text()
-    assert "stopped after a whole step; --resume goes on" in forks.log.read_text()
-    done = len(list(read(out)))
-    assert 3 <= done < STEPS
-    assert (out / "checkpoints" / f"step-{done:08d}" / "manifest.json").exists()
-    assert not (out / "adapter").exists()
+        status = forks.stop_at(command(base, "lora", out, *more), number, stepped)
+        assert status == 128 + number, forks.log.read_text()
+        assert "stopped after a whole step; --resume goes on" in forks.log.read_text()
+        done = len(list(read(out)))
+        assert before + 2 <= done < STEPS
+        assert (out / "checkpoints" / f"step-{done:08d}" / "manifest.json").exists()
+        assert not (out / "adapter").exists()
+        before = done
     status, said = forks.run(command(base, "lora", out, "--resume"))
     assert status == 0, said
     assert outcome(out, "lora") == whole["lora"]
@@ -127,7 +129,7 @@ def test_a_full_disk_is_told_and_what_was_saved_is_gone_on_with(base: Path, fork
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(base: Path, forks: Any, whole: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    status, _ = forks.run(command(base, "lora", out))
+    shutil.copytree(whole["lora folder"], out)
     newest = max((out / "checkpoints").iterdir())
     (newest / "state.pt").write_bytes((newest / "state.pt").read_bytes()[:-100])
     (out / "adapter" / "adapter_model.safetensors").unlink()
@@ -154,11 +156,9 @@ def test_a_learning_rate_that_breaks_it_is_a_clear_error(base: Path, forks: Any,
     [
         (["--set", "trainer.bacth=3"], "trainer.bacth: unknown option; did you mean 'batch'?"),
         (["--set", "trainer.use=grpo"], "trainer.use"),
-        (["--set", "trainer.data.files=[]"], "trainer.data.files"),
         (["--set", 'trainer.data.files=["nowhere.jsonl"]'], "nowhere.jsonl"),
         (["--set", "trainer.model.model=no/such/model"], "trainer.model: there is no model at 'no/such/model'"),
         (["--set", "trainer.model.lora.targets=['nothing']"], "trainer.model: model.lora.targets"),
-        (["--set", "trainer.max_tokens=32"], "max_tokens 32 is less than data.max_length 64"),
         (["--set", "trainer.data.max_length=4096"], "trainer.data.max_length"),
         (["--set", "trainer.data.strict=true", "--set", "trainer.data.layout=think-answer"], "rows.jsonl:1"),
     ],
@@ -170,15 +170,15 @@ def test_what_is_wrong_is_told_with_its_place(base: Path, forks: Any, tmp_path: 
     assert "Traceback" not in told
 
 
-def test_folders_that_are_taken(base: Path, forks: Any, tmp_path: Path) -> None:
+def test_folders_that_are_taken(base: Path, forks: Any, whole: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert forks.run(command(base, "lora", out, "--steps", "2"))[0] == 0
+    shutil.copytree(whole["lora folder"], out)
     status, told = forks.run(command(base, "lora", out))
     assert (status, "is not empty; go on with --resume" in told) == (2, True)
     status, told = forks.run(command(base, "lora", out, "--resume", "--set", "trainer.optimizer.lr=1e-5"))
     assert (status, "trainer.optimizer.lr" in told) == (2, True)
-    status, told = forks.run(command(base, "lora", out, "--resume", "--steps", "3"))
+    status, told = forks.run(command(base, "lora", out, "--resume", "--steps", str(STEPS + 1)))
     assert status == 0, told
-    assert [row["step"] for row in read(out)] == [1, 2, 3]
+    assert [row["step"] for row in read(out)] == list(range(1, STEPS + 2))
     status, told = forks.run(["train", "stf", "--config", "x", "--out", "y"])
     assert (status, "invalid choice: 'stf'" in told) == (2, True)

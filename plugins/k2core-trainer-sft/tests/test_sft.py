@@ -226,10 +226,17 @@ def test_importing_it_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
 
 
-def test_a_folder_is_needed(model: Path, tmp_path: Path) -> None:
-    config = pipeline(tmp_path, model, SUMS, out="")
-    with pytest.raises(ConfigError, match=r"trainer\.out"):
-        train(config)
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"out": ""}, r"trainer\.out: a folder to write to"),
+        ({"data": {"files": []}}, r"trainer\.data\.files: no files"),
+        ({"max_tokens": 32}, r"trainer.*max_tokens 32 is less than data.max_length 128"),
+    ],
+)
+def test_options_that_are_wrong(model: Path, tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        train(pipeline(tmp_path, model, SUMS, **more))
 
 
 def test_the_readme_names_every_option() -> None:
