@@ -265,6 +265,7 @@ def measure(servers: list[Server], rounds: int, warm: int) -> dict[str, list[dic
     for turn in range(warm + rounds):
         for server in servers if turn % 2 == 0 else servers[::-1]:
             answer = server.step()
+            print(f"round {turn}: {server.name} {answer}", file=sys.stderr, flush=True)
             if turn >= warm:
                 found[server.name].append(answer)
     return found

@@ -197,14 +197,12 @@ class Roller:
         """The prompt's tokens. Raises `ConfigError` for a decoder that tells no tokens, or sees another prompt than the trainer."""
         where = f"decoders.{request.decoder}"
         if any(not c.logprobs or any(token.id is None for token in c.logprobs) for c in completions):
+            raise ConfigError("this decoder does not tell which tokens it drew, so its model cannot be trained", where)
+        prompt, used = self._render(request), run.usage["solve"]
+        if used.started and not used.estimated and used.prompt_tokens != len(prompt):
             raise ConfigError(
-                "this decoder does not tell which tokens it drew, so its model cannot be trained; use `transformers`", where
-            )
-        prompt, seen = self._render(request), run.usage["solve"].prompt_tokens
-        if seen != len(prompt):
-            raise ConfigError(
-                f"the decoder made {seen} tokens of a prompt, the trainer {len(prompt)}: [trainer.model] and the decoder must have "
-                "the same model and chat_template",
+                f"the decoder made {used.prompt_tokens} tokens of a prompt, the trainer {len(prompt)}: [trainer.model] and the decoder "
+                "must have the same model and chat_template",
                 where,
             )
         return prompt

@@ -166,7 +166,8 @@ class Training:
             return
         self.send_weights()
         live.say(f"measuring on {min(len(self.validation), options.limit)} tasks")
-        found = self.work.ask(evaluate(self.session, self.validation[: options.limit], options.parallel, self.config.seed))
+        tasks, seed, patience = self.validation[: options.limit], self.config.seed, self.config.reward.timeout
+        found = self.work.ask(evaluate(self.session, tasks, options.parallel, seed, patience))
         assert self.metrics is not None
         self.evaluated = self.step
         self.work.emit(Evaluated(step=self.step, metrics=self.metrics.log(self.step, **found)))

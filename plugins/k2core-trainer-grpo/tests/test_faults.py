@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpo_bench as bench
@@ -16,7 +17,7 @@ torch = pytest.importorskip("torch")
 from k2core_training.checkpoints import Checkpoints  # noqa: E402
 from k2core_training.errors import DiskError, TrainingError  # noqa: E402
 
-from k2core import Candidate, Verdict  # noqa: E402
+from k2core import Candidate, Problem, Verdict, hookimpl  # noqa: E402
 from k2core.events import Event  # noqa: E402
 
 
@@ -52,6 +53,24 @@ def test_no_verdict_is_not_a_wrong_answer(folder: Path, tmp_path: Path) -> None:
     assert heard == {"verifier failed": 12, "verifier timed out": 6}
     assert rows[-1]["skipped"] == 18
     assert rows[-1]["zero_variance"] == 1.0
+
+
+def test_measuring_does_not_wait_for_a_verifier_that_hangs(folder: Path, tmp_path: Path) -> None:
+    class Hanging(bench.Rule):
+        @hookimpl
+        async def k2_verify(self, candidates: Sequence[Candidate], reference: str | None) -> Sequence[Verdict]:
+            served = [c.completion is not None and c.completion.logprobs is None for c in candidates]
+            if reference is not None and all(served):  # no rollout
+                await asyncio.sleep(3600)
+            return [await self.judge(candidate) for candidate in candidates]
+
+    out = tmp_path / "out"
+    held = [task.model_copy(update={"meta": {"split": "validation"}}) for task in bench.tasks(8)[6:]]
+    config = bench.tables(folder, out, steps=1, evaluation={"every": 1}, reward={"timeout": 0.1})
+    bench.train(config, [*bench.tasks(), *held], rule=Hanging)
+    measured = [row for row in bench.metrics(out) if "eval_unjudged" in row]
+    assert measured[0]["eval_unjudged"] == 2
+    assert "eval_accuracy" not in measured[0]
 
 
 class Dying(bench.Rule):
@@ -108,10 +127,6 @@ def test_a_full_disk_keeps_the_last_checkpoint(folder: Path, tmp_path: Path) -> 
 
 
 def test_dynamic_sampling_replaces_what_teaches_nothing(folder: Path, tmp_path: Path) -> None:
-    from collections.abc import Sequence
-
-    from k2core import Problem, hookimpl
-
     class ByProblem(bench.Rule):
         @hookimpl
         async def k2_verify(self, problem: Problem, candidates: Sequence[Candidate], reference: str | None) -> Sequence[Verdict]:
