@@ -179,7 +179,8 @@ def test_a_request_in_flight_finishes_on_the_old_version(tools: Any, start: Any)
             thread.start()
             tools.eventually(lambda: old.leases)
             tools.write(tools.SINGLE, url=other.base_url, sampler='system = "two"')
-            tools.eventually(lambda: told(server, tools)[0] == "two")
+            tools.eventually(lambda: server.services.pipelines.version("m") is not old)
+            assert told(server, tools)[0] == "two"
             assert server.services.pipelines.retiring == 1
             assert not answers
             release.set()
