@@ -93,12 +93,26 @@ def checked(target: Target, args: argparse.Namespace) -> PackageReport:
 
     def one(index: int) -> PluginReport:
         found = chosen[index]
-        return examined(found, target.path, settings.get(found.name, CheckSettings()), args.timeout, show)
+        report = examined(found, target.path, settings.get(found.name, CheckSettings()), args.timeout, show)
+        return report if found.name in settings else _hinted(report)
 
     with ThreadPoolExecutor(max(1, args.jobs)) as pool:
         plugins = list(pool.map(one, range(len(chosen))))
     show("")
     return PackageReport(target.dist.name, target.dist.version, target.source, findings(target), plugins)
+
+
+def _hinted(report: PluginReport) -> PluginReport:
+    """A plugin that does not work by its defaults may only need a file, or a server, that nobody has named."""
+    from dataclasses import replace
+
+    from .findings import Finding
+    from .settings import TABLE
+
+    if not any(finding.outcome == "failed" and finding.check == f"works_as_{report.role}" for finding in report.findings):
+        return report
+    hint = f"it was tried with its defaults; what it needs goes into [{TABLE}.{report.name}.options] of a file for --settings"
+    return replace(report, findings=[*report.findings, Finding("has_what_it_needs", "advice", hint)])
 
 
 def _progress() -> Callable[[str], None]:

@@ -140,3 +140,11 @@ def test_the_command_passes_on_what_the_kit_finds(tmp_path: Path) -> None:
     [report] = json.loads(done.stdout)
     found = {plugin["role"]: {f["check"] for f in plugin["findings"] if f["outcome"] == "failed"} for plugin in report["plugins"]}
     assert {role: check for role, (_, check) in BAD.items() if check not in found[role]} == {}, found
+
+
+def test_a_plugin_that_needs_options_is_told_where_they_go(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "k2core", "check", "k2core-decoder-recorded", "--only", "recorded"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert "`path` is missing" in done.stdout
+    assert "what it needs goes into [tool.k2core.check.recorded.options] of a file for --settings" in done.stdout
