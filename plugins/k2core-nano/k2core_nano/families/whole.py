@@ -34,7 +34,7 @@ def addition(draw: Random, level: int) -> Drawn:
     a, b = (_number(draw, size) for size in sizes)
     others = (f"Add {a} and {b}.", f"What is the sum of {a} and {b}?", f"{a} plus {b} is what?", f"Find the sum {a}+{b}.")
     plan = numbered("Add the digits from the right, with carries.", "Read the sum off.")
-    return Drawn(_asked(draw, f"{a} + {b}", *others), str(a + b), tuple(add_lines(a, b)), plan, f"{a}+{b}")
+    return Drawn(_asked(draw, f"{a} + {b}", *others), str(a + b), tuple(add_lines(a, b)), plan, f"{max(a, b)}+{min(a, b)}")
 
 
 def subtraction(draw: Random, level: int) -> Drawn:
@@ -58,7 +58,7 @@ def multiplication(draw: Random, level: int) -> Drawn:
     others = (f"Multiply {x} by {y}.", f"What is the product of {x} and {y}?", f"What is {x} times {y}?")
     expression = some(draw, f"{x} * {y}", f"{x} \u00d7 {y}", f"{x} x {y}")
     plan = numbered("Multiply digit by digit, with carries.", "Add the partial products, if there are several.")
-    return Drawn(_asked(draw, expression, *others), str(a * b), tuple(product_lines(a, b)), plan, f"{a}*{b}")
+    return Drawn(_asked(draw, expression, *others), str(a * b), tuple(product_lines(a, b)), plan, f"{max(a, b)}*{min(a, b)}")
 
 
 def division(draw: Random, level: int) -> Drawn:
