@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from ..config import PipelineConfig, validated
 from ..plugin import Plugin, PluginConfig
 from ..ports import Run
-from ..registry import Registry, Slot
+from ..registry import Found, Registry, Slot
 from ..runtime import Runtime
 from ..types import Candidate, DecodeRequest, Message, Plan, Problem, Task
 from .fakes import EventRecorder, FakePlanner, FakeSampler, FakeVerifier
@@ -140,6 +140,9 @@ class Cast(Registry):
 
     def load(self, role: str, name: str) -> type[Plugin]:
         return super().load(role, name) if (role, name) in self._added else self._behind.load(role, name)
+
+    def find_all(self) -> list[Found]:
+        return self._behind.find_all()
 
     def assemble(self, config: PipelineConfig) -> list[Slot]:
         self._slots = super().assemble(config)

@@ -200,11 +200,8 @@ class Roller:
             raise ConfigError("this decoder does not tell which tokens it drew, so its model cannot be trained", where)
         prompt, used = self._render(request), run.usage["solve"]
         if used.started and not used.estimated and used.prompt_tokens != len(prompt):
-            raise ConfigError(
-                f"the decoder made {used.prompt_tokens} tokens of a prompt, the trainer {len(prompt)}: [trainer.model] and the decoder "
-                "must have the same model and chat_template",
-                where,
-            )
+            apart = f"the decoder made {used.prompt_tokens} tokens of a prompt, the trainer {len(prompt)}"
+            raise ConfigError(f"{apart}: both must have the same model and chat_template", where)
         return prompt
 
     async def _judged(self, run: Run, found: Rollouts, place: int, completion: Completion, task: Task) -> float | None:

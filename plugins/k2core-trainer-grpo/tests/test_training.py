@@ -215,5 +215,5 @@ def test_another_model_at_the_decoder(folder: Path, tmp_path: Path) -> None:
 def test_another_template_at_the_decoder(folder: Path, tmp_path: Path) -> None:
     config = bench.tables(folder, tmp_path / "out")
     config["decoders"]["solver"]["chat_template"] = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(ConfigError, match="must have the same model and chat_template"):
+    with pytest.raises(ConfigError, match="both must have the same model and chat_template"):
         bench.train(config)
