@@ -36,11 +36,12 @@ from .sources import prepared
 
 def train(config: SftConfig, work: Work, tasks: Sequence[Task] = ()) -> TrainReport:
     """All of it, in the training's thread. Raises `ConfigError`, `TrainingError`, `DiskError`, and `Stopped`."""
-    with opened(config, "sft") as folder, Live(config.steps, shown=config.live) as live:
-        live.say("loading the model")
-        policy = loaded(config, work)
-        live.say("preparing the data")
-        data, held = prepared(config, policy, folder, work)
+    with opened(config, "sft") as folder:
+        with Live(config.steps, shown=config.live, title="sft") as live:
+            live.say("loading the model")
+            policy = loaded(config, work)
+            live.say("preparing the data")
+            data, held = prepared(config, policy, folder, work)
         return Training(config, work, folder, policy, (data, held), tasks).run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -70,6 +71,26 @@ def test_the_line_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
         text = live.text(2, {"loss": 1.0, "tokens_per_second": 1234.5, "lr": None})
     assert re.fullmatch(r"sft 2/10  █▁  loss 1  1,23[45] tokens/s  \d+ s left", text)
     assert capsys.readouterr() == ("", "")  # no terminal
+
+
+def test_at_a_terminal_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Live(10, title="sft") as live:
+        live.say("loading the model")
+        live.update(3, {"loss": 1.25, "lr": 1e-4})
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "sft 3/10" in shown
+    assert "loss 1.25" in shown
+    before = len(terminal.getvalue())
+    with Live(10, shown=False) as live:
+        live.update(1, {"loss": 1.0})
+    assert len(terminal.getvalue()) == before
 
 
 def training(folder: Path, steps: int, shift: float = 0.0) -> Path:
