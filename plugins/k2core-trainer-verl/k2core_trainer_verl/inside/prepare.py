@@ -35,7 +35,7 @@ def prepared(asked: dict[str, Any]) -> dict[str, Any]:
     folder = Path(asked["folder"])
     place = found_place(config)
     files = Files(
-        metrics=asked.get("metrics", ""),
+        metrics=asked["metrics"],
         errors=asked["errors"],
         train=[*parquet(asked["train"], folder / "train.parquet", config.stage), *asked["train_files"]],
         validation=[*parquet(asked["validation"], folder / "validation.parquet", config.stage), *asked["validation_files"]],

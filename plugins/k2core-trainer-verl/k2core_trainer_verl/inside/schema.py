@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -94,19 +95,27 @@ def _unlike(default: Any, value: Any) -> str:
 
 
 def judged(stage: str, config: DictConfig) -> list[Fault]:
-    """What verl itself says against the configuration."""
+    """What verl itself says against the configuration. What it only warns of goes where warnings go."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            _instantiate(stage, config)
+    except Exception as error:  # whatever it is, it is verl's word on the configuration
+        why = " ".join(str(error).split())
+        return [("", f"verl refuses the configuration: {type(error).__name__}: {why}")]
+    return []
+
+
+def _instantiate(stage: str, config: DictConfig) -> None:
+    """Have verl check the whole, and make its own records of the parts."""
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
-    try:
-        if stage == "rl":
-            from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    if stage == "sft":
+        for part in (config.engine, config.optim, config.checkpoint):
+            omega_conf_to_dataclass(part)
+        return
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
 
-            validate_config(config, need_reference_policy(config), need_critic(config))
-            omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
-            omega_conf_to_dataclass(config.algorithm)
-        else:
-            for part in (config.engine, config.optim, config.checkpoint):
-                omega_conf_to_dataclass(part)
-    except Exception as error:  # whatever it is, it is verl's word on the configuration
-        return [("", f"verl refuses the configuration: {type(error).__name__}: {error}")]
-    return []
+    validate_config(config, need_reference_policy(config), need_critic(config))
+    omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    omega_conf_to_dataclass(config.algorithm)
