@@ -167,6 +167,9 @@ async def main(options: argparse.Namespace) -> int:
         after_text, after = await faults.fixed(), Held.now()
         usage = runtime.ledger.total
         balance = {field: getattr(usage, field) for field in LEDGER}
+    for old, new in zip(before_text, after_text, strict=True):
+        if old != new:
+            print(f"was    {old!r}\nis now {new!r}")
     return report(faults, before, after, slope(points), before_text == after_text, balance)
 
 

@@ -1,7 +1,7 @@
 """How many threads should compute: as many as there are cores that nobody else is using.
 
 The threads of an engine meet at a barrier several hundred times a token and spin while they wait. One that has to share its
-core holds up all the others, so a thread too many costs far more than a thread too few (figures: README of k2core-decoder-llamacpp).
+core holds up all the others, so a thread too many costs far more than a thread too few (see the README of k2core-decoder-llamacpp).
 """
 
 from __future__ import annotations
