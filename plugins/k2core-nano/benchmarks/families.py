@@ -36,7 +36,7 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a share."""
     z, share = 1.96, right / count
     middle, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return (middle - spread) / (1 + z * z / count), (middle + spread) / (1 + z * z / count)
+    return max(0.0, middle - spread) / (1 + z * z / count), (middle + spread) / (1 + z * z / count)
 
 
 async def solved(runtime: Runtime, task: Task, gate: asyncio.Semaphore) -> tuple[bool, int]:
