@@ -136,8 +136,7 @@ class Call:
         try:
             await self._forward(outbox, form)
             answers, spent = await work
-            await self._write(form.closing(answers, spent))
-            await self._write(b"", more=False)
+            await self._write(form.closing(answers, spent), more=False)
         except Exception as error:
             if isinstance(error, ClientGone):
                 raise
@@ -165,8 +164,7 @@ class Call:
 
     async def _break_off(self, form: Form, error: Exception) -> None:
         failure = self._booked(error)
-        await self._write(form.failure(failure))
-        await self._write(b"", more=False)
+        await self._write(form.failure(failure), more=False)
 
     # trouble and books
 
