@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from k2core import Completion, DecodeRequest, Plugin, PluginConfig, Run, hookimpl
 from k2core.types import TokenLogprob
@@ -199,6 +200,19 @@ class DropsWhatIsLate(Good):
         self.open -= 1
         made = Completion(text=" ".join(words), tokens=len(words))
         return made.model_copy(update={"finish": "length"}) if request.max_tokens <= len(words) else made
+
+
+class TakesAnyWeights(Good):
+    """Whatever it is given, it decodes otherwise afterwards."""
+
+    said = "one two three four five six"
+
+    @hookimpl
+    async def k2_load_weights(self, weights: Mapping[str, Any] | str) -> None:
+        self.said = "six five four three two one"
+
+    def whole(self, request: DecodeRequest) -> str:
+        return self.said
 
 
 class RemembersTheCancelled(Good):

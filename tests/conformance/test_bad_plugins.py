@@ -104,6 +104,7 @@ BAD: dict[str, dict[str, set[str]]] = {
         "decoders:SplitsCharacters": {"unicode_is_whole"},
         "decoders:TurnsManyAway": {"many_at_once_are_served"},
         "decoders:DropsWhatIsLate": {"keeps_up_with_a_slow_loop"},
+        "decoders:TakesAnyWeights": {"wrong_weights_change_nothing"},
         "decoders:RemembersTheCancelled": {"a_cancelled_stream_leaves_no_trace"},
         "decoders:SilentAboutLength": {"too_long_is_told"},
     },
