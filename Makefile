@@ -13,7 +13,9 @@ EDITABLE := $(addprefix -e ./,$(PROJECTS))
 # what some plugins can use, and their tests do
 DEV_EXTRAS := -e './plugins/k2core-verifier-guru[reasoning-gym]' -e './plugins/k2core-verifier-code[bubblewrap]'
 # this very build, as a newer one may come with gigabytes for CUDA
-DEV_TORCH := torch==2.13.0 $(addprefix -e ./,$(TORCH)) -e './plugins/k2core-training[torch,plot,parquet]'
+DEV_TORCH := torch==2.13.0 $(addprefix -e ./,$(TORCH))
+# by itself: pip does not reconcile one distribution with different extras on one command line
+DEV_TRAINING := -e './plugins/k2core-training[torch,plot,parquet]'
 SOURCES := k2core hooks/k2core_hooks $(wildcard plugins/*/k2core_*)
 CHECKED := $(SOURCES) docs tests examples benchmarks hooks/tests $(wildcard plugins/*/tests plugins/*/benchmarks)
 # the first interpreter that is new enough; override with `make PYTHON=…`
@@ -21,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: think test heavy clients vllm verl authors docs lint types check format bench nano clean help
+.PHONY: think test slow heavy clients vllm verl authors docs lint types check format bench nano clean help
 
 help:  ## list these words
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t12
@@ -40,14 +42,31 @@ $(VENV)/.dev: $(VENV)/.runtime pyproject.toml
 	@$(PIP) --no-build-isolation -e '.[dev]'
 	@$(PIP) $(DEV_EXTRAS)
 	@$(PIP) $(DEV_TORCH)
+	@$(PIP) $(DEV_TRAINING)
 	@touch $@
 
 think: $(VENV)/.runtime  ## solve a problem on the embedded model: make think PROBLEM="…"
 	@$(BIN)/k2 think -- '$(subst ','\'',$(PROBLEM))'
 
 # files in the order of setup.cfg, whose first are the slowest: the processes end at the same time
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev  ## run the tests, two files at a time: make test JOBS=1
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(addprefix --ignore=,$(SLOW))
+
+# blocks of all documents, kills, real models, browsers: what takes long, and shows what users see
+SLOW := tests/test_readme.py tests/test_site.py \
+	$(addprefix plugins/k2core-certify/tests/,test_certify.py) \
+	$(addprefix plugins/k2core-decoder-llamacpp/tests/,test_conformance_llamacpp.py test_speculation.py) \
+	$(addprefix plugins/k2core-decoder-transformers/tests/,test_embedded_model.py) \
+	$(addprefix plugins/k2core-eval/tests/,test_isolation.py test_report_page.py test_rescore.py test_resume.py) \
+	$(addprefix plugins/k2core-new/tests/,test_faults.py) \
+	$(addprefix plugins/k2core-serve/tests/,page/test_browser.py test_process.py) \
+	$(addprefix plugins/k2core-trainer-,grpo/tests/test_training.py sft/tests/test_resume.py verl/tests/test_trainer.py) \
+	$(addprefix plugins/k2core-verifier-guru/tests/,test_conformance_guru.py)
+
+slow: $(VENV)/.dev  ## run the tests that take long: documents block by block, kills, real models, browsers
+	$(PYTEST) $(SLOW)
 
 HEAVY := tests/test_deploy.py plugins/k2core-eval/tests/test_ray.py plugins/k2core-eval/tests/test_tasks_hub.py plugins/k2core-eval/tests/test_contamination_rows.py
 
@@ -113,7 +132,7 @@ lint: $(VENV)/.dev  ## ruff, the linter and the formatter's check
 types: $(VENV)/.dev  ## strict mypy over every distribution
 	$(BIN)/mypy $(SOURCES) docs/site
 
-check: lint types test  ## all of the above
+check: lint types test slow  ## all of the above
 
 format: $(VENV)/.dev  ## rewrite the sources in the formatter's style
 	$(BIN)/ruff check --fix $(CHECKED)

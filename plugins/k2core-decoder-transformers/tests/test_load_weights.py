@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,11 +156,13 @@ def test_requests_at_work_end_with_the_weights_they_began_with(folders: tuple[Pa
             expected = scores((await run.decode(many))[0])
         after = await fresh(two)
         async with runtime(one) as made, made.open("x") as run:
+            engine = made._pipeline.decoder("solver").plugin._engine  # type: ignore[attr-defined] # known to be Transformers
+            engine.failing = lambda: time.sleep(0.02)  # steps that are slow enough to be met at work
             first = asyncio.create_task(run.decode(many))
             await asyncio.sleep(0.02)
             assert not first.done()
             loading = asyncio.create_task(made.load_weights("solver", weights_of(two)))
-            inbox = made._pipeline.decoder("solver").plugin._engine.inbox  # type: ignore[attr-defined] # known to be Transformers
+            inbox = engine.inbox
             for _ in range(1000):
                 if inbox._items:
                     break
