@@ -68,14 +68,14 @@ def plain(text: str) -> dict[str, Any]:
 async def serve(name: str, options: dict[str, Any]) -> None:
     """Answer lines of JSON, {messages, n, tokens, seed, temperature, top_p}, until the input ends.
 
-    An answer is {tokens, seconds, peak MiB, drafted, accepted}.
+    An answer is {tokens, seconds, cpu seconds, peak MiB, drafted, accepted}.
     """
     ask = await (generate(options) if name == "transformers" else decoder(name, options))
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         found = await ask(json.loads(line))
-        found["seconds"] = time.perf_counter() - began
+        found |= {"seconds": time.perf_counter() - began, "cpu": time.process_time() - worked}
         found["peak"] = _peak()
         print(json.dumps(found), flush=True)
 
@@ -200,13 +200,14 @@ def measure(
     return found
 
 
-def table(found: dict[tuple[str, int], list[dict[str, Any]]], ns: list[int], base: str, weights: float, bandwidth: float) -> None:
+def table(found: dict[tuple[str, int], list[dict[str, Any]]], ns: list[int], base: str, given: argparse.Namespace) -> None:
+    clock, bandwidth = "cpu" if given.cpu else "seconds", given.bandwidth
     labels = list(dict.fromkeys(label for label, _ in found))
     print(f"{'engine':<16}" + "".join(f"{f'N={n}':>9}{'ratio':>7}" for n in ns) + f"{'MiB':>8}{'accepted':>10}")
     for label in labels:
         line = f"{label:<16}"
         for n in ns:
-            speeds, bases = _speeds(found[label, n]), _speeds(found[base, n])
+            speeds, bases = _speeds(found[label, n], clock), _speeds(found[base, n], clock)
             ratio = statistics.median(one / other for one, other in zip(speeds, bases, strict=True))
             line += f"{statistics.median(speeds):>9.1f}{ratio:>7.2f}"
         items = [item for n in ns for item in found[label, n]]
@@ -214,12 +215,12 @@ def table(found: dict[tuple[str, int], list[dict[str, Any]]], ns: list[int], bas
         share = f"{sum(item.get('accepted', 0) for item in items) / drafted:.2f}" if drafted else "-"
         print(line + f"{max(item['peak'] for item in items):>8.0f}{share:>10}")
         if bandwidth:
-            steps = [statistics.median(_speeds(found[label, n])) / n for n in ns]
-            print(f"{'  bandwidth':<16}" + "".join(f"{weights * step / bandwidth:>16.3f}" for step in steps))
+            steps = [statistics.median(_speeds(found[label, n], clock)) / n for n in ns]
+            print(f"{'  bandwidth':<16}" + "".join(f"{given.weights * step / bandwidth:>16.3f}" for step in steps))
 
 
-def _speeds(items: list[dict[str, Any]]) -> list[float]:
-    return [item["tokens"] / item["seconds"] for item in items]
+def _speeds(items: list[dict[str, Any]], clock: str) -> list[float]:
+    return [item["tokens"] / item[clock] for item in items]
 
 
 def main() -> None:
@@ -235,6 +236,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--questions", help="a file of JSON lines with `problem`")
+    cpu = "tokens a second of processor time: with --threads 1, where others use the machine; not for vLLM, which is several"
+    parser.add_argument("--cpu", action="store_true", help=cpu)
     parser.add_argument("--vllm", metavar="PYTHON")
     parser.add_argument("--vllm-model", default="", help="a folder with the same weights")
     parser.add_argument("--vllm-eager", action="store_true", help="without compilation: it starts sooner")
@@ -269,7 +272,7 @@ def bench(given: argparse.Namespace) -> None:
                 servers.append(Server(name, "ours", {**torch_options, "speculation": options}))
             for title, text in (("copy-heavy", COPY), ("free", FREE)):
                 print(title)
-                table(measure(servers, [plain(text)], ns, given.tokens, given.rounds), ns, "none", given.weights, given.bandwidth)
+                table(measure(servers, [plain(text)], ns, given.tokens, given.rounds), ns, "none", given)
             return
         for name in given.engines.split(","):
             options = {"model": given.model, "context": 1024, "parallel": max(ns)} if name == "llamacpp" else torch_options
@@ -279,7 +282,7 @@ def bench(given: argparse.Namespace) -> None:
         lines = Path(given.questions).read_text().splitlines()[: given.rounds * len(ns) + 1] if given.questions else []
         items = prompts([json.loads(line)["problem"] for line in lines] or QUESTIONS)
         base = "transformers" if "transformers" in given.engines else servers[0].label
-        table(measure(servers, items, ns, given.tokens, given.rounds), ns, base, given.weights, given.bandwidth)
+        table(measure(servers, items, ns, given.tokens, given.rounds), ns, base, given)
     finally:
         for server in servers:
             server.close()
