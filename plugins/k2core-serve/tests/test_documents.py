@@ -20,7 +20,6 @@ from k2core import PipelineConfig
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parents[1]
 README = HERE / "README.md"
-WATCH = ROOT / "docs/howto/watch.md"
 PAGES = [README, ROOT / "docs/howto/serve.md", ROOT / "docs/howto/swap.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -41,12 +40,6 @@ def test_the_settings_shown_are_settings() -> None:
     settings = Settings.model_validate(tomllib.loads(text))
     assert settings.keys["operator"].admin
     assert list(settings.models["math"].presets) == ["low", "high"]
-
-
-def test_the_settings_of_the_store_are_settings() -> None:
-    (text,) = [text for text in blocks(WATCH) if text.startswith("# serve.toml")]
-    settings = Settings.model_validate({"models": {"any": {"config": "any.toml"}}, **tomllib.loads(text)})
-    assert settings.store == "traces.db"
 
 
 def test_the_requests_shown_are_requests() -> None:

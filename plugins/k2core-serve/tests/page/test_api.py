@@ -280,11 +280,13 @@ def test_what_the_how_to_says_works(kit, tmp_path):
     from k2core_serve.settings import Settings
 
     page = (Path(__file__).parents[4] / "docs/howto/watch.md").read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"^```(toml|python)\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    assert Settings.model_validate(tomllib.loads(blocks["toml"])).store_options.keep_days == 90
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (settings,) = [text for _, text in blocks if text.startswith("# serve.toml")]
+    assert Settings.model_validate(tomllib.loads(settings)).store_options.keep_days == 90
+    (program,) = [text for language, text in blocks if language == "py"]
     with kit.Server(tmp_path) as server:
         id = server.ask("What is the sum of the odd numbers?")[0]["id"]
-    done = subprocess.run([sys.executable, "-c", blocks["python"]], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert id in done.stdout
     assert (tmp_path / "one.jsonl").read_bytes().startswith(b'{"kind": "run_started"')

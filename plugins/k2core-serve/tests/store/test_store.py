@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -69,17 +66,6 @@ async def ran(store: TraceStore, id: str, problem: str = "What is 6 times 7?") -
     record.result, record.usage, record.seconds = event.result, event.usage, event.at
     assert await asyncio.wrap_future(store.end(record))
     return record
-
-
-def test_the_how_to_reads_a_store_without_a_server(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[4] / "docs/howto/watch.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    with TraceStore(tmp_path / "traces.db") as store:
-        kept(store, made("r1", "Which of these are odd numbers?"))
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("r1 42 12")
-    assert (tmp_path / "one.jsonl").read_bytes().count(b"\n") >= 2
 
 
 def test_a_request_is_found_with_all_that_is_known_of_it(store):
