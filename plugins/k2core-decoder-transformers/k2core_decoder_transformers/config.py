@@ -42,7 +42,7 @@ class TransformersConfig(PluginConfig):
     prefix_mb: int = Field(default=256, ge=0)
     """Memory for the keys and values of earlier prompts at most, in MiB: another that begins alike is processed sooner."""
     threads: int = Field(default=0, ge=0, le=512)
-    """Threads that compute on the CPU; 0 leaves it to torch."""
+    """Threads that compute on the CPU; 0 follows how many cores others leave free."""
     lora: tuple[LoraAdapter, ...] = ()
     """LoRA adapters applied on top of the model; needs the extra `lora`."""
     chat_template: str = ""

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
-Outcome: TypeAlias = Literal["passed", "failed", "skipped", "advice"]
-"""`advice` is worth knowing before others install it, and fails nothing."""
+from k2core.testing import Finding
+from k2core.testing.report import Outcome
 
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    outcome: Outcome
-    message: str = ""
-    """What was wrong and what to do, or why the check was skipped."""
+__all__ = ["Finding", "Outcome", "PackageReport", "PluginReport"]
 
 
 @dataclass(frozen=True)

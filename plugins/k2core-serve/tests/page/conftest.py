@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,7 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(Exception):
-            self._context.close()
+        self._context.close()
 
     def ask(self, problem: str, pipeline: str = "careful") -> None:
         self.page.get_by_label("Your problem").fill(problem)
