@@ -6,8 +6,8 @@ Each engine lives in a process of its own and answers when it is its turn: the r
 are shown. Only ratios within one run mean something. The prompts and the temperature are those of the embedded pipeline's sampler;
 the questions are made-up word problems, or those of --questions FILE (JSON lines with `problem`).
 --vllm PYTHON adds vLLM (k2core-decoder-vllm) with the interpreter of its environment. --speculation compares drafters instead, on
-text that repeats its prompt and on free text. --device cuda --bandwidth GB/s adds the share of the hardware's memory bandwidth
-that reading the weights takes.
+text that is copied, on text that is asked to be copied but is reworded, and on free text. --device cuda --bandwidth GB/s adds the
+share of the hardware's memory bandwidth that reading the weights takes.
 """
 
 from __future__ import annotations
@@ -35,8 +35,36 @@ QUESTIONS = [
         f"Tickets cost {i + 4} coins for adults and {i} for children. What do 3 adults and 4 children pay?",
     )
 ]
-COPY = "Repeat this list word for word, ten times: " + ", ".join(f"item {i} costs {3 * i + 2} coins" for i in range(1, 13)) + "."
+PROSE = (
+    "The old clock in the hall struck nine when Martha came down the stairs. She carried a lamp in her left hand and three "
+    "letters in her right. Nobody had slept that night, and the dog had not stopped barking since the bell rang at the gate. "
+    "Outside, a man in a grey coat walked up and down in the snow. He looked at his watch, then at the windows, then at his watch "
+    "again. When the door opened at last, he took off his hat and said that the bridge was gone, and the road with it."
+)
+CODE = """def total(prices, discount):
+    \"\"\"The sum of the prices after the discount.\"\"\"
+    result = 0
+    for price in prices:
+        result = result + price * (1 - discount)
+    return result
+
+
+def average(prices, discount):
+    \"\"\"The mean price after the discount.\"\"\"
+    if not prices:
+        return 0
+    return total(prices, discount) / len(prices)
+"""
+LIST = ", ".join(f"item {i} costs {3 * i + 2} coins" for i in range(1, 13)) + "."
 FREE = "Write a story about a fox that crosses a frozen lake at night."
+TEXTS = {
+    "copied": [
+        (f"Copy this text five times, word for word:\n\n{text}", f"{text}\n\n{text}\n\n{text[:20]}") for text in (PROSE, CODE)
+    ],
+    "reworded": [(f"Repeat this list word for word, ten times: {LIST}", "")],
+    "free": [(FREE, "")],
+}
+"""For --speculation, questions with answers that have been begun. A small model asked to copy rewords unless it has begun well."""
 SPECULATIONS: dict[str, dict[str, Any]] = {
     "none": {"drafter": "none"},
     "prompt-lookup": {"drafter": "prompt-lookup"},
@@ -58,15 +86,16 @@ def prompts(questions: Sequence[str]) -> list[dict[str, Any]]:
     return [{"messages": [{"role": m.role, "content": m.content} for m in chat], **heat} for chat in chats]
 
 
-def plain(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], "temperature": 0.6, "top_p": 0.95}
+def plain(question: str, begun: str = "") -> dict[str, Any]:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": begun}]
+    return {"messages": messages[: 2 if begun else 1], "continue_last": bool(begun), "temperature": 0.6, "top_p": 0.95}
 
 
 # one engine, in a process of its own
 
 
 async def serve(name: str, options: dict[str, Any]) -> None:
-    """Answer lines of JSON, {messages, n, tokens, seed, temperature, top_p}, until the input ends.
+    """Answer lines of JSON, {messages, n, tokens, seed, temperature, top_p, perhaps continue_last}, until the input ends.
 
     An answer is {tokens, seconds, cpu seconds, peak MiB, drafted, accepted}.
     """
@@ -108,6 +137,7 @@ async def decoder(use: str, options: dict[str, Any]) -> Any:
                 seed=item["seed"],
                 temperature=item["temperature"],
                 top_p=item["top_p"],
+                continue_last=item.get("continue_last", False),
             )
             made = await run.decode(request)
             usage = run.usage["solve"]
@@ -270,9 +300,9 @@ def bench(given: argparse.Namespace) -> None:
         if given.speculation:
             for name, options in SPECULATIONS.items():
                 servers.append(Server(name, "ours", {**torch_options, "speculation": options}))
-            for title, text in (("copy-heavy", COPY), ("free", FREE)):
+            for title, texts in TEXTS.items():
                 print(title)
-                table(measure(servers, [plain(text)], ns, given.tokens, given.rounds), ns, "none", given)
+                table(measure(servers, [plain(*text) for text in texts], ns, given.tokens, given.rounds), ns, "none", given)
             return
         for name in given.engines.split(","):
             options = {"model": given.model, "context": 1024, "parallel": max(ns)} if name == "llamacpp" else torch_options

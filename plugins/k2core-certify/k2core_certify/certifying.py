@@ -48,7 +48,7 @@ async def certify(order: Order, tell: Callable[[str], None] = lambda what: None,
     tell("loading the target")
     target, note = await asyncio.to_thread(_load, name, must=not order.against or bool(order.target))
     tell("scoring")
-    judged = await asyncio.to_thread(_judge, order, drawn, target)
+    judged = await asyncio.to_thread(_judge, order, drawn, target, _from_thread(tell))
     tell("")
     identities = {d: await asyncio.to_thread(_identify, runtime, d) for d in drawn}
     return Certificate(
@@ -58,6 +58,16 @@ async def certify(order: Order, tell: Callable[[str], None] = lambda what: None,
         samples=len(drawn[order.decoder]), tokens=judged.tokens, date=_now(), versions=_versions(), findings=judged.findings,
         notes=(*judged.notes, *note), numerics=judged.numerics, power=judged.power, usage=spent,
     )  # fmt: skip
+
+
+def _from_thread(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """`tell`, called in this event loop by whoever calls what is returned."""
+    loop = asyncio.get_running_loop()
+
+    def told(what: str) -> None:
+        loop.call_soon_threadsafe(tell, what)
+
+    return told
 
 
 def _bare(order: Order) -> PipelineConfig:
@@ -87,13 +97,16 @@ def _load(name: str, must: bool) -> tuple[Target | None, tuple[str, ...]]:
         return None, (f"the target {name!r} cannot be loaded: only texts and tokens are compared",)
 
 
-def _judge(order: Order, drawn: dict[str, list[Sample]], target: Target | None) -> Judgement:
+def _judge(order: Order, drawn: dict[str, list[Sample]], target: Target | None, tell: Callable[[str], None]) -> Judgement:
+    def read(decoder: str) -> Reading:
+        return Reading.of(drawn[decoder], target, lambda done, of: tell(f"scoring {decoder}: {done} of {of} samples"))
+
     rng = np.random.default_rng(order.seed)
-    mine = Reading.of(drawn[order.decoder], target)
+    mine = read(order.decoder)
     if not order.against:
         assert target is not None  # the order was refused otherwise
         return alone(mine, target, order.alpha, order.bias, rng)
-    judged = compared(mine, Reading.of(drawn[order.against], target), order.alpha, order.bias, rng)
+    judged = compared(mine, read(order.against), order.alpha, order.bias, rng)
     if target is None or mine.trouble:
         return judged
     beside = alone(mine, target, order.alpha, order.bias, rng)

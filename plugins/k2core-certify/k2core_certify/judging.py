@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,8 +32,10 @@ class Reading:
     """Why the target cannot judge them."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], target: Target | None) -> Reading:
-        """Read and score. Blocking, and long."""
+    def of(
+        cls, samples: Sequence[Sample], target: Target | None, tell: Callable[[int, int], None] = lambda done, of: None
+    ) -> Reading:
+        """Read and score; `tell` how many samples of how many are scored. Blocking, and long."""
         made = cls(samples)
         if target is None:
             return made
@@ -41,7 +43,7 @@ class Reading:
         made.tokens = [reader.read(sample.completion) for sample in samples]
         made.trouble = _trouble(made, target)
         if not made.trouble:
-            made.scores = _scored(made, target)
+            made.scores = _scored(made, target, tell)
         return made
 
     def where(self, greedy: bool, prompt: str = "") -> list[int]:
@@ -80,12 +82,13 @@ def _trouble(reading: Reading, target: Target) -> str:
     return ""
 
 
-def _scored(reading: Reading, target: Target) -> list[Scores]:
+def _scored(reading: Reading, target: Target, tell: Callable[[int, int], None]) -> list[Scores]:
     scores: dict[int, Scores] = {}
     for prompt in dict.fromkeys(sample.prompt for sample in reading.samples):
         places = [i for i, sample in enumerate(reading.samples) if sample.prompt == prompt]
         ids = [known.ids if (known := reading.tokens[i]) else () for i in places]
         scores |= zip(places, target.score(target.prompt_ids(prompt.text), ids), strict=True)
+        tell(len(scores), len(reading.samples))
     return [scores[i] for i in range(len(reading.samples))]
 
 

@@ -22,8 +22,8 @@ FLAT = 0.5
 """Exponent of the flattened distribution: temperature 2."""
 _LOGITS = 64 * 2**20
 """Most elements of a block of logits: 256 MB in float32."""
-_ROWS = 128
-"""Positions whose distributions are worked on at once."""
+_ROWS = 8
+"""Positions whose distributions are worked on at once: few enough that they stay in a core's cache, which is five times as fast."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Target:
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         self._model, self.tokenizer, self.name = model, tokenizer, name
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], Scores] = {}
         self.vocabulary = int(model.config.get_text_config().vocab_size)
 
     @classmethod
@@ -148,7 +149,16 @@ class Target:
     def score(
         self, prompt: Sequence[int], completions: Sequence[Sequence[int]], stop: threading.Event | None = None
     ) -> list[Scores]:
-        """Scores of completions of one prompt, in their order; empty ones too. Raises `InterruptedError` once `stop` is set."""
+        """Scores of completions of one prompt, in their order; empty ones too. Raises `InterruptedError` once `stop` is set.
+
+        What was scored before is remembered: two decoders that draw with the same seeds often say the same.
+        """
+        begin, texts = tuple(prompt), [tuple(ids) for ids in completions]
+        fresh = [ids for ids in dict.fromkeys(texts) if (begin, ids) not in self._known]
+        self._known |= {(begin, ids): scores for ids, scores in zip(fresh, self._fresh(prompt, fresh, stop), strict=True)}
+        return [self._known[begin, ids] for ids in texts]
+
+    def _fresh(self, prompt: Sequence[int], completions: Sequence[Sequence[int]], stop: threading.Event | None) -> list[Scores]:
         order = sorted(range(len(completions)), key=lambda i: len(completions[i]))
         found: dict[int, Scores] = {}
         at = 0

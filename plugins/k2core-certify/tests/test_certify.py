@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from k2core_certify.certifying import Order, certify
 from k2core_certify.command import Certify, table
 from k2core_certify.hook import Certified
 from k2core_certify.records import Certificate
+from k2core_certify.scoring import Scores, Target
 from tinydecoder import registry, tiny
 
 from k2core import ConfigError, K2Error, PipelineConfig, Runtime
@@ -147,3 +149,32 @@ def test_conforms() -> None:
 def test_the_hook_conforms() -> None:
     """Without a decoder to watch; what it refuses is tested above."""
     assert_conforms("hook", Certified, {"certificates": [], "decoders": []})
+
+
+def test_what_was_scored_is_not_scored_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target.load(str(model))
+    rows: list[int] = []
+    really = target._batch
+
+    def counted(prompt: Sequence[int], completions: Sequence[Sequence[int]]) -> list[Scores]:
+        rows.append(len(completions))
+        return really(prompt, completions)
+
+    monkeypatch.setattr(target, "_batch", counted)
+    first = target.score([1, 2], [[3, 4], [5], [3, 4]])
+    again = target.score([1, 2], [[5], [6, 7]])
+    assert sum(rows) == 3
+    assert first[0] is first[2]
+    assert again[0] is first[1]
+    assert list(target.score([2, 1], [[5]])[0].logp) != list(first[1].logp)
+
+
+def test_how_far_the_scoring_is_is_told(tmp_path: Path, model: Path) -> None:
+    said: list[str] = []
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(json.dumps({"decoders": {"solver": {"use": "tiny", "model": str(model)}}}))
+    asyncio.run(certify(Order(str(file), samples=8), said.append, registry=registry()))
+    done = [line for line in said if line.startswith("scoring solver: ")]
+    assert len(done) > 1
+    total = done[-1].split()[-2]
+    assert done[-1] == f"scoring solver: {total} of {total} samples"

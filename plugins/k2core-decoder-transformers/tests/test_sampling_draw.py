@@ -1,6 +1,7 @@
 """Warped distributions against transformers' own, and the race against them."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -194,3 +195,35 @@ def test_both_ways_of_making_it_make_the_same():
     made = log_exponential(2000, some, torch.device("cpu"))
     expected = np.stack([np.log(exponential(hashed_all(2000, key))) for key in some])
     torch.testing.assert_close(made, torch.from_numpy(expected).float())
+
+
+@dataclass
+class Drawn:
+    """As much of a choice as drawing looks at."""
+
+    warp: Warp
+    noise: Noise
+    ids: list[int]
+    constraint: None = None
+
+
+def test_what_follows_a_draft_that_failed_is_not_drawn(monkeypatch: pytest.MonkeyPatch):
+    from k2core_decoder_transformers.engine import job
+    from k2core_decoder_transformers.sampling import drawing
+
+    logits, choice = torch.randn(6, 50), Drawn(Warp(1.0), Noise(7), [1, 2])
+    keys = [choice.noise.key(2 + place) for place in range(6)]
+    whole = draw(logits, [choice.warp] * 6, keys)
+    rows = list[int]()
+
+    def counted(logits: torch.Tensor, warps: list[Warp], keys: list[tuple[int, int]]) -> list[int]:
+        rows.append(len(logits))
+        return draw(logits, warps, keys)
+
+    monkeypatch.setattr(drawing, "draw", counted)
+    assert job.draw([(choice, whole[:5])], logits) == [whole]  # type: ignore[list-item] # reason: a stand-in for a choice
+    assert sum(rows) == 6
+    rows.clear()
+    wrong = [*whole[:2], (whole[2] + 1) % 50, *whole[3:5]]
+    assert job.draw([(choice, wrong)], logits) == [whole[:3]]  # type: ignore[list-item] # reason: as above
+    assert sum(rows) == 3

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from k2core.types import DecodeRequest, Finish, TokenLogprob
@@ -137,14 +138,32 @@ Owner = Job | Choice
 def draw(asked: Sequence[tuple[Choice, list[int]]], logits: Tensor) -> list[list[int]]:
     """For each choice the tokens that follow its text and each beginning of its draft; `logits` has their rows in order.
 
+    On the CPU no more of them than agree with the draft, and the one that follows: what comes later would be thrown away.
     A token depends on its row of logits, its choice's seed and its position only, whoever else is in the batch.
     """
     from ..sampling.drawing import draw as race
 
+    logits = _constrained(asked, logits)
+    if not logits.is_cuda:
+        ends = list(accumulate(len(draft) + 1 for _, draft in asked))
+        parts = [logits[end - len(draft) - 1 : end] for (_, draft), end in zip(asked, ends, strict=True)]
+        return [_along(choice, draft, part) for (choice, draft), part in zip(asked, parts, strict=True)]
     rows = [(choice, len(choice.ids) + j) for choice, draft in asked for j in range(len(draft) + 1)]
     warps, keys = [choice.warp for choice, _ in rows], [choice.noise.key(at) for choice, at in rows]
-    taken = iter(race(_constrained(asked, logits), warps, keys))
+    taken = iter(race(logits, warps, keys))
     return [[next(taken) for _ in range(len(draft) + 1)] for _, draft in asked]
+
+
+def _along(choice: Choice, draft: list[int], logits: Tensor) -> list[int]:
+    """Tokens drawn one after the other, until one is not what the draft foretold."""
+    from ..sampling.drawing import draw as race
+
+    drawn = list[int]()
+    for place in range(len(draft) + 1):
+        drawn += race(logits[place : place + 1], [choice.warp], [choice.noise.key(len(choice.ids) + place)])
+        if drawn[-1] != (draft[place] if place < len(draft) else None):
+            break
+    return drawn
 
 
 def _constrained(asked: Sequence[tuple[Choice, list[int]]], logits: Tensor) -> Tensor:
