@@ -146,7 +146,11 @@ def read_tables(path: str | Path | None = None) -> Mapping[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    return _parse_yaml(text, str(path)) if path.suffix in {".yaml", ".yml"} else _parse_toml(text, str(path))
+    if path.suffix in {".yaml", ".yml"}:
+        from .toolkit.yaml_tables import parse_yaml
+
+        return parse_yaml(text, str(path))
+    return _parse_toml(text, str(path))
 
 
 def overridden(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -214,17 +218,3 @@ def _parse_toml(text: str, source: str) -> Mapping[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from error
-
-
-def _parse_yaml(text: str, source: str) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise ConfigError(f"{source} is YAML; install it with: pip install 'k2core[yaml]', or write TOML") from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from error
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{source}: a pipeline is a table of options, not {type(data).__name__}")
-    return data

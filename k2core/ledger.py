@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from .config import Price
 from .ports import Call, Counts
-from .types import Completion, DecodeRequest, Usage
+from .types import Completion, DecodeRequest, Usage, uses_tools
 
 Outcome = Literal["served", "cancelled", "failed"]
 
@@ -22,12 +22,19 @@ def prompt_bound(request: DecodeRequest) -> int:
     """Most tokens the prompt can take: a byte-level tokenizer never makes more tokens than UTF-8 bytes."""
     text = sum(len(m.content.encode("utf-8", "replace")) + 16 for m in request.messages)
     schema = len(str(request.json_schema)) if request.json_schema else 0
-    return text + schema + TEMPLATE_TOKENS
+    # templates indent the tools, and add how to call them
+    return text + schema + 2 * _tools_size(request) + TEMPLATE_TOKENS * (1 + uses_tools(request))
+
+
+def _tools_size(request: DecodeRequest) -> int:
+    """Bytes of the tools on offer and of earlier calls."""
+    parts = (request.tools, *(message.tool_calls for message in request.messages))
+    return sum(len(str(part).encode("utf-8", "replace")) for part in parts if part)
 
 
 def prompt_estimate(request: DecodeRequest) -> int:
     """A likely count, four characters a token, for calls whose back end reported none."""
-    return 1 + sum(len(m.content) for m in request.messages) // 4
+    return 1 + (sum(len(m.content) for m in request.messages) + _tools_size(request)) // 4
 
 
 class Meter:

@@ -21,11 +21,3 @@ def get_logger(**context: Any) -> Any:
     ]
     logger = logging.getLogger("k2core")
     return structlog.wrap_logger(logger, processors=processors, wrapper_class=structlog.stdlib.BoundLogger, **context)
-
-
-def configure(level: str) -> None:
-    """Send logs to stderr from `level` up; for command lines, never called by the library."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("k2core").addHandler(handler)
-    logging.getLogger("k2core").setLevel(level.upper())

@@ -8,7 +8,7 @@ from typing import Any
 import pluggy
 
 from .config import PipelineConfig
-from .errors import ConfigError
+from .errors import ConfigError, PluginError
 from .registry import Slot
 from .spec import Specs
 
@@ -24,6 +24,10 @@ class Pipeline:
         self.consulted = set(self.sampler.plugin.config.named("verifiers").values()) if self.sampler else set[str]()
         """Verifiers that the sampler asks itself."""
         self.decoders = {s.name: s for s in slots if s.role == "decoder"}
+        self.solvers = (
+            [self.decoder(name) for name in self.sampler.plugin.config.named("decoders").values()] if self.sampler else []
+        )
+        """Decoders that the sampler names."""
         self.tasks = {s.name: s for s in slots if s.role == "tasks"}
         self.slots = list(slots)
         everyone = manager.get_plugins()
@@ -48,6 +52,11 @@ class Pipeline:
         if (slot.path, hook) not in self.callers:
             raise ConfigError(f"the {slot.role} {slot.use!r} does not implement {hook}", slot.path)
         return self.callers[slot.path, hook]
+
+    def check_tools(self, solvers: Sequence[Slot]) -> None:
+        """Raise `PluginError` when there are solvers and none of them can call tools."""
+        if solvers and not any(slot.plugin.calls_tools for slot in solvers):
+            raise PluginError("it cannot call tools; leave them out, or name a decoder that can", "decoder", solvers[0].use)
 
     def decoder(self, name: str) -> Slot:
         """The decoder under `[decoders.<name>]`. Raises `ConfigError` when there is none."""

@@ -58,6 +58,9 @@ class Plugin:
     listwise: ClassVar[bool] = True
     """Verifiers: True when a verdict depends on the other candidates, so it is remembered for that set only."""
 
+    calls_tools: ClassVar[bool] = False
+    """Decoders: True when it offers `DecodeRequest.tools` to its model and reads the calls; others are never asked to."""
+
     rank: ClassVar[int] = 50
     """Hooks: the lower, the further outside. Safety 10, trace 20, cache 30, others 50, budget 90."""
 

@@ -20,7 +20,7 @@ from .ledger import Ledger, Meter, Outcome
 from .pipeline import Pipeline
 from .ports import UNSET, Call, Counts
 from .registry import Slot
-from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Result, Usage, Verdict
+from .types import Candidate, Completion, DecodeRequest, Plan, Problem, Result, Usage, Verdict, uses_tools
 
 Observer = Callable[[Event], None]
 _FREE = Price()
@@ -180,6 +180,8 @@ class Run:
 
     async def solve(self) -> Result:
         """Plan, sample, verify, choose."""
+        if uses_tools(self.problem):
+            self._pipeline.check_tools(self._pipeline.solvers)  # before the planner has spent anything
         plan = await self.plan() if self._pipeline.config.plan == "problem" else None
         candidates = await self.sample(plan)
         verdicts = await self._judging.verdicts(candidates, None, final=True)
@@ -234,6 +236,10 @@ class Run:
 
     async def decode(self, request: DecodeRequest) -> Sequence[Completion]:
         slot = self._pipeline.decoder(request.decoder)
+        if self.problem.tools and request.role == "solve" and request.tools is None:
+            request = request.model_copy(update={"tools": self.problem.tools})
+        if uses_tools(request):
+            self._pipeline.check_tools([slot])
         for attempt in itertools.count(1):
             try:
                 return await self._decode_once(slot, request)

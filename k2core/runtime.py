@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .config import PipelineConfig, validated
 from .errors import ConfigError, K2Error, LimitExceeded, PluginError, boundary, explain
@@ -16,10 +16,12 @@ from .events import Event, RunEnded, RunStarted
 from .ledger import Ledger
 from .log import get_logger
 from .pipeline import Pipeline
-from .portal import Portal, run_in
 from .registry import Registry, Slot, effective, manager_for
 from .run import Observer, Run
 from .types import Candidate, Problem, Result, Task, TrainReport, Verdict
+
+if TYPE_CHECKING:
+    from .toolkit.portal import Portal
 
 
 class Runtime:
@@ -150,8 +152,10 @@ class Runtime:
 
     def solve_sync(self, problem: Problem | str, *, seed: int | None = None) -> Result:
         """As `solve`, for scripts and notebooks: works in any thread, also inside a running event loop."""
+        from .toolkit.portal import Portal, run_in, running_loop  # those who await need no thread
+
         if self._loop and (self._portal is None or self._loop is not self._portal.loop):
-            if self._loop is _running_loop():
+            if self._loop is running_loop():
                 raise K2Error("solve_sync would block the event loop that this Runtime lives in; use `await runtime.solve(…)`")
             return run_in(self._loop, self.solve(problem, seed=seed))
         with self._lock:
@@ -247,13 +251,6 @@ class Runtime:
 
 def _problem(problem: Problem | str) -> Problem:
     return validated(Problem, {"prompt": problem}, "problem") if isinstance(problem, str) else problem
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def solve(problem: Problem | str, config: PipelineConfig | None = None, *, seed: int | None = None) -> Result:

@@ -19,11 +19,35 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+class ToolCall(Record):
+    """A model's call of a tool that it was offered; whoever asked executes it and sends back what came of it."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON as the model wrote it, which may be wrong."""
+
+
+class Tools(Record):
+    """What a model may call."""
+
+    functions: tuple[Mapping[str, Any], ...]
+    """As in OpenAI's chat completions: `{"type": "function", "function": {"name": …, "description": …, "parameters": schema}}`."""
+    choice: str | Mapping[str, Any] = "auto"
+    """`auto`, `none`, `required`, or the object that names one: `{"type": "function", "function": {"name": …}}`."""
+    parallel: bool | None = None
+    """Whether one turn may call several; None leaves it to the back end."""
+
+
 class Message(Record):
     """One turn of a chat."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn."""
+    tool_call_id: str = ""
+    """Of a tool's turn: the call whose outcome `content` is."""
 
 
 class Problem(Record):
@@ -37,6 +61,8 @@ class Problem(Record):
     """`math`, `code`, `logic`, …; verifiers and planners may look at it."""
     answer_format: Literal["boxed", "tag", "choice", "number", "text", "code", "json"] = "boxed"
     """How the solver is asked to mark its final answer, and where a verifier looks for it."""
+    tools: Tools | None = None
+    """What the solver may call: the kernel adds it to requests of role `solve`, and to no others."""
     meta: Mapping[str, Any] = {}
     """Anything a data set wants to carry along; never a reference answer."""
 
@@ -64,7 +90,8 @@ class Problem(Record):
         return self
 
     def _texts(self) -> list[str]:
-        return [self.prompt] if self.prompt else [m.content for m in self.messages]
+        said = [m.content for m in self.messages]
+        return [self.prompt] if self.prompt else said + [c.arguments for m in self.messages for c in m.tool_calls]
 
     @property
     def text(self) -> str:
@@ -105,6 +132,8 @@ class DecodeRequest(Record):
     seed: int | None = None
     """Choice `i` of an `n` > 1 request is seeded with `seed + i` where the back end allows it."""
     json_schema: Mapping[str, Any] | None = None
+    tools: Tools | None = None
+    """For decoders that declare `Plugin.calls_tools`; the kernel refuses the request to any other."""
     logprobs: int = 0
     """How many alternatives a token to report; 0 reports none."""
     prediction: str = ""
@@ -115,6 +144,11 @@ class DecodeRequest(Record):
     """Candidate ids of the choices, if they become candidates; deltas are labelled with them."""
     continue_last: bool = False
     """The last message is an unfinished assistant turn: go on with it, and do not repeat it. `ValueError` where that cannot be."""
+
+
+def uses_tools(asked: Problem | DecodeRequest) -> bool:
+    """Whether it offers tools, or its history has calls of some."""
+    return asked.tools is not None or any(message.tool_calls for message in asked.messages)
 
 
 class TokenLogprob(Record):
@@ -148,6 +182,7 @@ class Completion(Record):
     tokens: int = 0
     """Tokens generated for this choice, reasoning included."""
     finish: Finish = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
     stopped: str | None = None
     """The stop string that ended it, empty when the model ended by itself; None where the back end does not tell."""
     logprobs: tuple[TokenLogprob, ...] | None = None
@@ -156,7 +191,7 @@ class Completion(Record):
 
 
 class Candidate(Record):
-    """One proposed solution."""
+    """One proposed solution. One that calls tools has its calls, as JSON, for an answer, and for text if it says nothing."""
 
     id: str
     """Unique in its run; candidates are ordered, and ties go to the first."""
@@ -165,6 +200,17 @@ class Candidate(Record):
     completion: Completion | None = None
     score: float | None = Field(default=None, ge=0, le=1)
     """The sampler's own score. Where all candidates have one, it stands for the score of the verifier that the sampler consults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _called(cls, data: Any) -> Any:
+        made = data.get("completion") if isinstance(data, dict) else None
+        if isinstance(made, Completion) and made.tool_calls:
+            from .toolkit.calls import canonical
+
+            calls = canonical(made.tool_calls)
+            data = {**data, "answer": data.get("answer") or calls, "text": data.get("text") or calls}
+        return data
 
 
 Status: TypeAlias = Literal["correct", "incorrect", "undecided", "unparsed", "error"]

@@ -201,6 +201,7 @@ class TapeDecoder(Plugin):
 
     config: TapeConfig
     tapes: ClassVar[Tapes]
+    calls_tools: ClassVar[bool] = True
 
     @hookimpl
     def k2_around(self, run: Run, call: Call) -> AbstractAsyncContextManager[None] | None:

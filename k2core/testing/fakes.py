@@ -9,12 +9,12 @@ from typing import ClassVar, TypeVar
 from ..events import CandidateMade, Event
 from ..plugin import DecoderName, Plugin, PluginConfig, hookimpl
 from ..ports import Run
-from ..types import Candidate, Completion, DecodeRequest, Message, Plan, Problem, Verdict
+from ..types import Candidate, Completion, DecodeRequest, Message, Plan, Problem, ToolCall, Verdict
 
 E = TypeVar("E", bound=Event)
-Reply = str | Exception
+Reply = str | Exception | Sequence[ToolCall]
 Respond = Callable[[DecodeRequest, int], Reply]
-"""From a request and the index of the choice to its text, or to an exception, which is raised."""
+"""From a request and the index of the choice to its text, its calls of tools, or an exception, which is raised."""
 
 
 def cut(text: str, request: DecodeRequest) -> tuple[list[str], bool]:
@@ -36,6 +36,7 @@ class FakeDecoder(Plugin):
     """Answers from a script, a word a token, streaming; counts what it started, served and saw cancelled."""
 
     config: FakeDecoderConfig
+    calls_tools: ClassVar[bool] = True
     respond: ClassVar[Respond | None] = None
 
     def __init__(self, config: FakeDecoderConfig | None = None) -> None:
@@ -59,7 +60,7 @@ class FakeDecoder(Plugin):
         self.served += 1
         return done
 
-    def _reply(self, request: DecodeRequest, index: int) -> str:
+    def _reply(self, request: DecodeRequest, index: int) -> str | Sequence[ToolCall]:
         respond = type(self).respond
         if respond is None:
             self._turn += 1
@@ -69,7 +70,10 @@ class FakeDecoder(Plugin):
             raise reply
         return reply
 
-    async def _choice(self, run: Run, request: DecodeRequest, index: int, reply: str) -> Completion:
+    async def _choice(self, run: Run, request: DecodeRequest, index: int, reply: str | Sequence[ToolCall]) -> Completion:
+        if not isinstance(reply, str):
+            self.tokens += len(reply)
+            return Completion(text="", tool_calls=tuple(reply), tokens=len(reply), finish="tool", model="fake")
         words, whole = cut(reply, request)
         for word in words:
             await asyncio.sleep(self.config.delay)

@@ -1,1 +1,1 @@
-"""What several plugins need and the kernel itself does not: splitting off a model's thinking, processes that answer questions."""
+"""What several plugins need, or the kernel only when it is asked for: splitting off a model's thinking, processes, YAML."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2core import Completion, DecodeRequest, Plugin, PluginConfig, Run, hookimpl
-from k2core.types import TokenLogprob
+from k2core.types import TokenLogprob, ToolCall
 
 
 class Good(Plugin):
@@ -240,3 +240,12 @@ class SilentAboutLength(Good):
         if sum(len(message.content) for message in request.messages) > 100_000:
             raise RuntimeError("it failed")
         return super().words(request)
+
+
+class CallsWhatNobodyOffered(Good):
+    calls_tools = True
+
+    async def choice(self, run: Run, request: DecodeRequest, index: int) -> Completion:
+        made = await super().choice(run, request, index)
+        calls = (ToolCall(id="1", name="subtract", arguments="{}"),)
+        return made.model_copy(update={"tool_calls": calls, "finish": "tool"}) if request.tools else made

@@ -100,6 +100,7 @@ BAD: dict[str, dict[str, set[str]]] = {
         "decoders:CopiesItsChoices": {"choices_have_seeds_of_their_own"},
         "decoders:ProbabilitiesForLogarithms": {"logprobs_are_sound"},
         "decoders:AlmostKeepsTheSchema": {"schemas_are_kept"},
+        "decoders:CallsWhatNobodyOffered": {"calls_are_of_tools_on_offer"},
         "decoders:AcceptsMoreThanItDrafts": {"accepted_were_drafted"},
         "decoders:SplitsCharacters": {"unicode_is_whole"},
         "decoders:TurnsManyAway": {"many_at_once_are_served"},

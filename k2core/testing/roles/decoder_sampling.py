@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ...errors import PluginError, explain
-from ...types import Completion, Message
+from ...types import Completion, Message, Tools
 from ..report import Faults, Skipped, check
 from .decoder import decoded
 
@@ -22,6 +22,25 @@ SCHEMA = {
     "required": ["sum", "sure"],
     "additionalProperties": False,
 }
+
+OFFER = Tools(
+    functions=(
+        {
+            "type": "function",
+            "function": {
+                "name": "add",
+                "description": "Adds two integers.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+                    "required": ["a", "b"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+    ),
+    choice="required",
+)
 
 
 def _text(subject: Subject, **changes: Any) -> str:
@@ -131,6 +150,36 @@ def _fits(text: str) -> bool:
     except ValueError:
         return False
     return isinstance(made, dict) and set(made) == {"sum", "sure"} and type(made["sum"]) is int and type(made["sure"]) is bool
+
+
+@check("decoder")
+def calls_are_of_tools_on_offer(subject: Subject) -> Faults:
+    """Offered a tool, it calls that or none: each call with an id of its own and JSON for arguments; and says that it ended so."""
+    try:
+        (completion,) = decoded(subject, tools=OFFER, max_tokens=64, **GREEDY).completions
+    except PluginError as error:
+        if not subject.cls.calls_tools:
+            raise Skipped("it does not set calls_tools, so the kernel refuses tools in its place") from error
+        raise Skipped(f"its back end refuses tools: {explain(error)}") from error
+    calls = completion.tool_calls
+    if (completion.finish == "tool") != bool(calls) and completion.finish != "length":
+        yield f"with {len(calls)} calls it says finish={completion.finish!r}; say 'tool' where there are any, and nowhere else"
+    if not calls:
+        raise Skipped("offered a tool, it calls none; a decoder that cannot should leave calls_tools alone")
+    if other := [call.name for call in calls if call.name != "add"]:
+        yield f"offered the tool 'add', it calls {other}; pass request.tools on, and the names as the model wrote them"
+    if not all(ids := [call.id for call in calls]) or len(set(ids)) < len(ids):
+        yield f"the ids of its calls are {ids}; each needs one of its own, by which the outcome is sent back"
+    if wrong := [call.arguments for call in calls if completion.finish != "length" and not _is_json(call.arguments)]:
+        yield f"the arguments {wrong[0]!r:.80} are no JSON; put all pieces of a call together"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 @check("decoder")

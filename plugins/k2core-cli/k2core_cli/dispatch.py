@@ -71,7 +71,7 @@ def _source(module: str) -> bytes:
 
 def _guarded(log: str | None, arguments: Sequence[str]) -> int:
     from k2core.errors import ConfigError, K2Error, PluginIncompatible, PluginNotFound, explain
-    from k2core.log import configure
+    from k2core.toolkit.logs import configure
 
     if log:
         configure(log)

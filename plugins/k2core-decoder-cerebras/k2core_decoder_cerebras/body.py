@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from k2core.toolkit.calls import offer_of, turn_of
 from k2core.types import DecodeRequest
 
 from .config import CerebrasConfig
@@ -42,6 +43,8 @@ def body_of(request: DecodeRequest, config: CerebrasConfig, index: int, predicti
         body["logprobs"], body["top_logprobs"] = True, request.logprobs
     if request.json_schema is not None:
         body["response_format"] = _response_format(request.json_schema)
+    if request.tools is not None:
+        body |= offer_of(request.tools)
     if prediction:
         body["prediction"] = {"type": "content", "content": prediction}
     if config.cache_key == "always" or (config.cache_key == "choices" and request.n > 1):
@@ -55,7 +58,7 @@ def left_out(request: DecodeRequest, config: CerebrasConfig, prediction: str) ->
     found = []
     if prediction and request.logprobs:
         found.append("prediction left out: predicted outputs do not go with logprobs")
-    if prediction and config.extra.get("tools"):
+    if prediction and (request.tools or config.extra.get("tools")):
         found.append("prediction left out: predicted outputs do not go with tools")
     if request.json_schema is not None and config.reasoning_format == "raw":
         found.append('reasoning_format "raw" left out, "parsed" sent: raw does not go with a JSON schema')
@@ -79,8 +82,8 @@ def _settings(config: CerebrasConfig) -> dict[str, Any]:
     return settings
 
 
-def _turns(request: DecodeRequest) -> list[dict[str, str]]:
-    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+def _turns(request: DecodeRequest) -> list[dict[str, Any]]:
+    messages = [turn_of(message) for message in request.messages]
     if not request.continue_last:
         return messages
     if messages and messages[-1] == {"role": "assistant", "content": ""}:  # nothing to go on with: an ordinary request

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from k2core.ports import Run
+from k2core.toolkit.calls import Calls
 from k2core.toolkit.thinking import Piece, ThinkSplitter
 from k2core.types import Completion, DecodeRequest, Finish, Timing, TokenLogprob
 
@@ -34,6 +35,7 @@ class Choice:
         self._began = time.monotonic()
         self._first: float | None = None
         self._characters = 0
+        self._calls = Calls()
         self._times: dict[str, float] = {}
         self.tokens = 0
         """Counted here: exact where token ids or log-probabilities come along, else estimated."""
@@ -97,12 +99,23 @@ class Choice:
         self._logprobs += new
         ids = part(piece, "tokens")
         known = len(ids) if isinstance(ids, list) else len(new)
-        self._grow(content, reasoning, known or self._estimate(content + reasoning))
+        called = self._take_calls(piece)
+        self._grow(content, reasoning, known or self._estimate(content + reasoning + called))
         if finish := part(choice, "finish_reason"):
             self.finish = str(finish)
             rest = self._mend[0].end()
             held = [*(self._split.feed(rest) if rest else ()), *self._split.end()]
             self._put([(self._mend[1].end(), True), *held], 0)
+
+    def _take_calls(self, piece: Any) -> str:
+        """Take the calls, or pieces of them, of a delta or message; what the model wrote of them."""
+        written = ""
+        for call in part(piece, "tool_calls") or ():
+            function = part(call, "function")
+            name, arguments = part(function, "name"), part(function, "arguments")
+            self._calls.take(part(call, "index"), part(call, "id"), name, arguments)
+            written += f"{name or ''}{arguments or ''}"
+        return written
 
     def _estimate(self, text: str) -> int:
         """Tokens of a piece: one at least, and four characters each over the whole; never more than were asked for."""
@@ -140,11 +153,16 @@ class Choice:
             text=self.text,
             reasoning="".join(self._parts[1]),
             tokens=self.tokens if self.reported is None else self.reported,
-            finish=FINISHES.get(self.finish or "", "stop"),
+            finish=self._finish(),
+            tool_calls=self._calls.made(),
             logprobs=tuple(self._logprobs) if self._request.logprobs else None,
             model=self._model,
             timing=Timing(first_token=first, total=time.monotonic() - self._began, **self._times),
         )
+
+    def _finish(self) -> Finish:
+        finish = FINISHES.get(self.finish or "", "stop")
+        return finish if finish in ("length", "filter") else "tool" if self._calls else "stop"
 
 
 class Mender:

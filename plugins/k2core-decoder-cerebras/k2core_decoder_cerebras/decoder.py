@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from k2core.concurrency import gather
 from k2core.plugin import Plugin, hookimpl
@@ -29,6 +29,7 @@ class CerebrasDecoder(Plugin):
     """Cerebras' inference service, through its official SDK."""
 
     config: CerebrasConfig
+    calls_tools: ClassVar[bool] = True
 
     def __init__(self, config: CerebrasConfig | None = None) -> None:
         super().__init__(config)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from k2core.types import Tools
+
 
 def test_a_stream_with_parsed_reasoning(kit: Any) -> None:
     last = {**kit.chunk(None, "length"), **kit.usage(7, 30)}
@@ -110,3 +112,26 @@ def test_predictions_do_not_go_with_logprobs_or_tools(kit: Any) -> None:
     assert out.warnings == ["decoders.solver: prediction left out: predicted outputs do not go with logprobs"]
     out = kit.stream(kit.good("4"), prediction="x", options={"extra": {"tools": [{"type": "function"}]}})
     assert "do not go with tools" in out.warnings[0]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_tools_are_offered_and_their_calls_read(kit: Any, stream: bool) -> None:
+    tools = Tools(functions=({"type": "function", "function": {"name": "add"}},), choice="required", parallel=False)
+    call = {"id": "a", "type": "function", "index": 0, "function": {"name": "add", "arguments": '{"x": '}}
+    if stream:
+        more = {"index": 0, "function": {"arguments": "1}"}}
+        data = kit.events(kit.chunk(tool_calls=[call]), kit.chunk(tool_calls=[more]), kit.chunk(None, "tool_calls"))
+        out = kit.stream(data, tools=tools)
+    else:
+        whole = {**call, "function": {"name": "add", "arguments": '{"x": 1}'}}
+        body = json.loads(kit.whole(""))
+        body["choices"][0] |= {
+            "message": {"role": "assistant", "content": None, "tool_calls": [whole]},
+            "finish_reason": "tool_calls",
+        }
+        out = kit.ask(lambda wire: wire.answer(200, json.dumps(body).encode()), {"stream": False}, tools=tools)
+    (made,) = out.completions
+    assert [(call.id, call.name, call.arguments) for call in made.tool_calls] == [("a", "add", '{"x": 1}')]
+    assert (made.text, made.finish) == ("", "tool")
+    sent = out.server.bodies[0]
+    assert (sent["tools"], sent["tool_choice"], sent["parallel_tool_calls"]) == (list(tools.functions), "required", False)

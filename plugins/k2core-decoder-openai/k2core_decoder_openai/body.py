@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from k2core.toolkit.calls import offer_of, turn_of
 from k2core.types import DecodeRequest
 
 from .config import OpenAIConfig
@@ -39,6 +40,8 @@ def body_of(request: DecodeRequest, config: OpenAIConfig) -> bytes:
         body["prediction"] = {"type": "content", "content": request.prediction}
     if request.json_schema is not None:
         body["response_format"] = _response_format(request.json_schema)
+    if request.tools is not None:
+        body |= offer_of(request.tools)
     body.update(config.extra)
     for name in config.omit:
         body.pop(name, None)
@@ -47,7 +50,7 @@ def body_of(request: DecodeRequest, config: OpenAIConfig) -> bytes:
 
 def _turns(request: DecodeRequest, config: OpenAIConfig) -> dict[str, Any]:
     """The messages, and what makes the server go on with the last one. Raises `ValueError` where it is not known to do so."""
-    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    messages = [turn_of(message) for message in request.messages]
     if not request.continue_last:
         return {"messages": messages}
     if config.continue_last == "none":

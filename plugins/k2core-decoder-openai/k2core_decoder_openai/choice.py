@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2core.ports import Run
+from k2core.toolkit.calls import Calls
 from k2core.toolkit.thinking import Piece, ThinkSplitter
 from k2core.types import Completion, Finish, Timing, TokenLogprob
 
@@ -35,6 +36,7 @@ class Choice:
         self._run, self._index = run, index
         self._parts: tuple[list[str], list[str]] = ([], [])
         self._logprobs: list[TokenLogprob] | None = None
+        self._calls = Calls()
         self.tokens = 0
         self.finish: str | None = None
         self.stopped: str | None = None
@@ -57,7 +59,9 @@ class Choice:
     def chunk(self, choice: Mapping[str, Any]) -> None:
         """Take one chunk of a stream. It counts as one token if it says anything, or as those whose log-probabilities it holds."""
         part = choice.get("delta")
-        content, reasoning, other = _content(choice.get("message") if part is None else part)
+        part = choice.get("message") if part is None else part
+        content, reasoning = _content(part)
+        other = self._take_calls(part)
         logprobs = choice.get("logprobs")
         ids = choice.get("token_ids") or ()
         tokens = self._take_logprobs(logprobs, ids) if logprobs else 0
@@ -67,13 +71,14 @@ class Choice:
 
     def whole(self, choice: Mapping[str, Any], tokens: int | None) -> None:
         """Take a choice that came in one piece, of so many tokens if that is known."""
-        content, reasoning, _ = _content(choice.get("message"))
+        content, reasoning = _content(choice.get("message"))
+        called = self._take_calls(choice.get("message"))
         ids = choice.get("token_ids") or ()
         counted = self._take_logprobs(choice.get("logprobs") or {}, ids)
         if self._closing in content and not content.lstrip().startswith(self._opening) and self._closing and not reasoning:
             self._split = ThinkSplitter("open", (self._opening, self._closing))
         if ids or tokens is None:
-            tokens = len(ids) or counted or -(-len(content + reasoning) // 4)
+            tokens = len(ids) or counted or -(-(len(content + reasoning) + called) // 4)
         self._grow(content, reasoning, tokens)
         self._end(choice.get("finish_reason") or "stop", choice)
 
@@ -107,6 +112,14 @@ class Choice:
         if tokens:  # text that is held back until more is known
             self._run.delta("", self._index, tokens=tokens)
 
+    def _take_calls(self, part: Mapping[str, Any] | None) -> int:
+        """Take the calls, or pieces of them, of a delta or message; how many characters they have, so 0 where there are none."""
+        pieces = (part or {}).get("tool_calls") or ()
+        for piece in pieces:
+            function = piece.get("function") or {}
+            self._calls.take(piece.get("index"), piece.get("id"), function.get("name"), function.get("arguments"))
+        return sum(len(str(piece.get("function"))) for piece in pieces)
+
     def _take_logprobs(self, logprobs: Mapping[str, Any], ids: Sequence[int]) -> int:
         """Take the log-probabilities, with the tokens' numbers where there are as many."""
         tokens = logprobs.get("content") or ()
@@ -121,12 +134,18 @@ class Choice:
             text=self.text,
             reasoning=self.reasoning,
             tokens=tokens,
-            finish=FINISHES.get(self.finish or "", "stop"),
+            finish=self._finish(),
+            tool_calls=self._calls.made(),
             stopped=self.stopped,
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
             model=model,
             timing=timing,
         )
+
+    def _finish(self) -> Finish:
+        """Servers say `stop`, too, where the model was made to call; some say `tool_calls`, and there is none."""
+        finish = FINISHES.get(self.finish or "", "stop")
+        return finish if finish in ("length", "filter") else "tool" if self._calls else "stop"
 
 
 def _stopped(choice: Mapping[str, Any]) -> str | None:
@@ -137,10 +156,10 @@ def _stopped(choice: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _content(part: Mapping[str, Any] | None) -> tuple[str, str, bool]:
-    """Text, reasoning, and whether there is anything else, of a delta or message."""
+def _content(part: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Text and reasoning of a delta or message."""
     if not part:
-        return "", "", False
+        return "", ""
     content, reasoning = part.get("content"), part.get("reasoning_content") or part.get("reasoning")
     if isinstance(content, list):
         content, inner = _parts_of(content)
@@ -149,7 +168,7 @@ def _content(part: Mapping[str, Any] | None) -> tuple[str, str, bool]:
         content = part.get("refusal")
     text = content if isinstance(content, str) else ""
     thought = reasoning if isinstance(reasoning, str) else ""
-    return text, thought, bool(part.get("tool_calls"))
+    return text, thought
 
 
 def _parts_of(content: list[Any]) -> tuple[str, str]:

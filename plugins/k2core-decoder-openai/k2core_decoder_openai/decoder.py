@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from k2core.plugin import Plugin, hookimpl
 from k2core.ports import Run
@@ -27,6 +27,7 @@ class OpenAIDecoder(Plugin):
     """Any OpenAI-compatible chat endpoint."""
 
     config: OpenAIConfig
+    calls_tools: ClassVar[bool] = True
 
     def __init__(self, config: OpenAIConfig | None = None) -> None:
         super().__init__(config)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from k2core import Message
+from k2core.types import ToolCall, Tools
 
 
 def check_deltas(out: Any) -> None:
@@ -126,10 +127,10 @@ def test_content_in_typed_parts_and_refusals(kit: Any) -> None:
 
 def test_choices_by_index_however_they_are_interleaved(kit: Any) -> None:
     chunks = [kit.chunk("c", 2), kit.chunk("a", 0), kit.chunk("b", 1), kit.chunk("A", 0), kit.chunk(index=1, finish="length")]
-    chunks += [kit.chunk(index=0, finish="stop"), kit.chunk("C", 2), kit.chunk("!", 2, finish="tool_calls"), kit.usage(5, 6)]
+    chunks += [kit.chunk(index=0, finish="stop"), kit.chunk("C", 2), kit.chunk("!", 2, finish="content_filter"), kit.usage(5, 6)]
     out = kit.stream(kit.events(*chunks), n=3)
     assert [c.text for c in out.completions] == ["aA", "b", "cC!"]
-    assert [c.finish for c in out.completions] == ["stop", "length", "tool"]
+    assert [c.finish for c in out.completions] == ["stop", "length", "filter"]
     assert [c.tokens for c in out.completions] == [2, 1, 3]
     assert out.server.bodies[0]["n"] == 3
     check_deltas(out)
@@ -236,3 +237,80 @@ def test_what_stopped_a_choice_where_the_server_says(kit: Any, end: dict[str, An
     body = json.dumps({"model": "loop", "choices": [choice]}).encode()
     out = kit.stream(kit.events(json.loads(body))) if stream else kit.answer(body, {"stream": False})
     assert out.completions[0].stopped == stopped
+
+
+TOOLS = Tools(
+    functions=({"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}},),
+    choice={"type": "function", "function": {"name": "add"}},
+    parallel=False,
+)
+
+
+def piece(index: int, arguments: str | None, **more: Any) -> dict[str, Any]:
+    name = more.pop("name", None)
+    return {"index": index, "function": {"arguments": arguments} | ({"name": name} if name else {}), **more}
+
+
+def test_tools_are_offered_and_their_calls_come_in_pieces_by_number(kit: Any) -> None:
+    pieces = [
+        piece(0, "", id="a", name="add"),
+        piece(0, '{"x"'),
+        piece(1, None, id="b", name="add"),
+        piece(0, ': "\ud83c'),
+        piece(0, '\udf89"}'),
+        piece(1, "{}"),
+    ]
+    chunks = [kit.chunk("I add.")] + [kit.chunk(tool_calls=[one]) for one in pieces] + [kit.chunk(finish="tool_calls")]
+    out = kit.stream(kit.events(*chunks), tools=TOOLS)
+    (made,) = out.completions
+    calls = [(call.id, call.name, call.arguments) for call in made.tool_calls]
+    assert calls == [("a", "add", '{"x": "🎉"}'), ("b", "add", "{}")]
+    assert (made.text, made.finish, made.tokens) == ("I add.", "tool", 7)
+    check_deltas(out)
+    (sent,) = out.server.bodies
+    assert sent["tools"] == list(TOOLS.functions)
+    assert (sent["tool_choice"], sent["parallel_tool_calls"]) == (TOOLS.choice, False)
+
+
+def test_a_choice_of_auto_is_left_to_the_server(kit: Any) -> None:
+    out = kit.stream(kit.events(kit.chunk("4", finish="stop")), tools=TOOLS.model_copy(update={"choice": "auto", "parallel": None}))
+    assert not {"tool_choice", "parallel_tool_calls"} & set(out.server.bodies[0])
+
+
+def test_a_whole_answer_with_a_call(kit: Any) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    data = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    (made,) = kit.answer(json.dumps(data).encode(), tools=TOOLS).completions
+    assert (made.text, made.finish, made.tool_calls[0].arguments) == ("", "tool", '{"x": 1}')
+    assert made.tokens > 0
+
+
+def test_a_finish_by_calls_without_any_is_a_stop_and_one_by_length_stays_one(kit: Any) -> None:
+    assert kit.stream(kit.events(kit.chunk("4", finish="tool_calls"))).completions[0].finish == "stop"
+    cut = kit.stream(
+        kit.events(kit.chunk(tool_calls=[piece(0, '{"x', id="a", name="add")]), kit.chunk(finish="length")), tools=TOOLS
+    )
+    assert cut.completions[0].finish == "length"
+    assert cut.completions[0].tool_calls[0].arguments == '{"x'
+
+
+def test_a_piece_that_belongs_to_no_call_is_a_broken_answer(kit: Any) -> None:
+    out = kit.stream(kit.events(kit.chunk(tool_calls=[piece(0, "{}")]), kit.chunk(finish="tool_calls")), tools=TOOLS)
+    assert "broken answer" in str(out.error)
+
+
+def test_calls_and_their_outcomes_are_sent_back(kit: Any) -> None:
+    call = ToolCall(id="a", name="add", arguments="{}")
+    history = (
+        Message(role="user", content="1+1?"),
+        Message(role="assistant", content="", tool_calls=(call,)),
+        Message(role="tool", content="2", tool_call_id="a"),
+    )
+    out = kit.stream(kit.events(kit.chunk("2", finish="stop")), messages=history)
+    said = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    assert out.server.bodies[0]["messages"] == [
+        {"role": "user", "content": "1+1?"},
+        {"role": "assistant", "content": None, "tool_calls": [said]},
+        {"role": "tool", "content": "2", "tool_call_id": "a"},
+    ]

@@ -25,6 +25,11 @@ def objects(body: Any) -> Iterator[dict[str, Any]]:
         if any(stop in word for stop in body.get("stop", ())):
             words, finish = words[:place], "stop"
             break
+    if "tools" in body:
+        call = {"index": 0, "id": "a", "function": {"name": body["tools"][0]["function"]["name"], "arguments": '{"a": 1, '}}
+        yield {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+        yield {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": '"b": 2}'}}]}}]}
+        words, finish = [], "tool_calls"
     for index in range(body["n"]):
         yield from ({"choices": [{"index": index, "delta": {"content": word}}]} for word in words)
         yield {"choices": [{"index": index, "delta": {}, "finish_reason": finish}]}

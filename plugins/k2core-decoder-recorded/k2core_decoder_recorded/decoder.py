@@ -6,13 +6,13 @@ import asyncio
 import random
 import threading
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Run
-from k2core.types import Completion, DecodeRequest
+from k2core.types import Completion, DecodeRequest, Finish
 
 from .store import Stored, load
 
@@ -36,6 +36,7 @@ class Recorded(Plugin):
     """Stored completions by problem id."""
 
     config: RecordedConfig
+    calls_tools: ClassVar[bool] = True
 
     def __init__(self, config: RecordedConfig | None = None) -> None:
         super().__init__(config)
@@ -107,7 +108,9 @@ class Recorded(Plugin):
             await asyncio.sleep(self.config.delay)
             piece = text[place * len(text) // pieces : (place + 1) * len(text) // pieces]
             run.delta(piece, index, tokens=tokens // pieces)
-        return Completion(text=text, tokens=tokens, finish="length" if cut else "stop", model=stored.model)
+        calls = () if cut or text != stored.text else stored.calls  # a model that was stopped has not come to them
+        finish: Finish = "length" if cut else "tool" if calls else "stop"
+        return Completion(text=text, tokens=tokens, finish=finish, tool_calls=calls, model=stored.model)
 
 
 def cut_to(stored: Stored, max_tokens: int, stop: Sequence[str]) -> tuple[str, int, bool]:

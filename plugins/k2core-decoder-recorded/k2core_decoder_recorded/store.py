@@ -1,6 +1,7 @@
 """Reading files of stored completions: JSONL, plain or gzipped, one object a line.
 
-A row holds its problem's id and either `completion`, a text, or `samples`, a list of objects with a `completion` each.
+A row holds its problem's id and either `completion`, a text, or `samples`, a list of objects with a `completion` each. Beside a
+`completion` there may be `tool_calls`, as in OpenAI's chat completions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from k2core.types import ToolCall
+
 
 class Stored(NamedTuple):
     """One completion. Deliberately without gold answer or correctness: what is not read cannot leak."""
@@ -20,6 +23,7 @@ class Stored(NamedTuple):
     text: str
     model: str
     tokens: int
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Line(NamedTuple):
@@ -96,10 +100,20 @@ def _completions(line: Line, tokens_field: str) -> Iterator[Stored]:
 def _stored(sample: Line, row: Line, tokens_field: str) -> Stored:
     text = sample.get("completion", str)
     model = sample.row.get("model") or row.row.get("model") or ""
-    tokens = sample.get(tokens_field, int) if tokens_field in sample.row else estimated_tokens(text)
+    calls = tuple(_call(call, sample.where) for call in sample.get("tool_calls", list)) if sample.row.get("tool_calls") else ()
+    written = text + "".join(call.name + call.arguments for call in calls)
+    tokens = sample.get(tokens_field, int) if tokens_field in sample.row else estimated_tokens(written)
     if tokens < 0:
         raise ValueError(f"{sample.where}: {tokens_field!r} must not be negative, it is {tokens}")
-    return Stored(text, str(model), tokens)
+    return Stored(text, str(model), tokens, calls)
+
+
+def _call(call: Any, where: str) -> ToolCall:
+    try:
+        function = call["function"]
+        return ToolCall(id=call["id"], name=function["name"], arguments=function["arguments"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{where}: no tool call in OpenAI's form: {call!r:.80}") from error
 
 
 def estimated_tokens(text: str) -> int:

@@ -281,3 +281,25 @@ def test_an_unfinished_turn_cannot_be_continued(tmp_path: Path) -> None:
 def test_a_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="JSON schema"):
         decode(pipeline(write(tmp_path / "solutions.jsonl", ROWS)), asked(json_schema={"type": "object"}))
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1}'}}
+
+
+def test_recorded_calls_of_tools_are_replayed(tmp_path: Path) -> None:
+    rows = [
+        {"pid": "p1", "completion": "", "tool_calls": [CALL]},
+        {"pid": "p1", "completion": "I add. Done.", "tool_calls": [CALL]},
+    ]
+    config = pipeline(write(tmp_path / "calls.jsonl", rows))
+    first, second, cut = decode(config, asked(1, "0"), asked(1, "1"), asked(1, "1", stop=("Done",)))
+    assert [(call.id, call.name, call.arguments) for call in first.tool_calls] == [("a", "add", '{"x": 1}')]
+    assert (first.text, first.finish, first.tokens) == ("", "tool", 3)
+    assert (second.text, second.finish) == ("I add. Done.", "tool")
+    assert (cut.text, cut.finish, cut.tool_calls) == ("I add. ", "stop", ())
+
+
+def test_a_recorded_call_in_another_form_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "calls.jsonl", [{"pid": "p1", "completion": "", "tool_calls": [{"name": "add"}]}])
+    with pytest.raises(PluginError, match=r"calls\.jsonl:1: no tool call in OpenAI's form"):
+        decode(pipeline(path), asked(1, "0"))

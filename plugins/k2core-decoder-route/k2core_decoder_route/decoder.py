@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from typing import ClassVar
 
 from k2core.errors import ConfigError, TransientError
 from k2core.events import Delta, Event, RunStarted
@@ -28,6 +29,8 @@ class Route(Plugin):
     """Whichever of several decoders is healthy, cheapest or fastest."""
 
     config: RouteConfig
+    calls_tools: ClassVar[bool] = True
+    """Whether the others can, the kernel asks of each."""
 
     def __init__(self, config: RouteConfig | None = None) -> None:
         super().__init__(config)

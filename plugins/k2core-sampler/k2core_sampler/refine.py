@@ -81,12 +81,17 @@ class _Refining:
         made = [self.drawing.made[number] for number in sorted(self.drawing.made)]
         verdicts = await self.run.verify(made, only=self.config.verifier or None)
         found = [(attempt, [v for v in verdicts if v.candidate_id == attempt.id]) for attempt in attempts]
-        opinions = [(attempt, said, good(said, self.config.threshold, whole=whole(attempt))) for attempt, said in found]
+        opinions = [(attempt, said, self._opinion(attempt, said)) for attempt, said in found]
         if any(opinion for _, _, opinion in opinions):
             return []
         if blind := [attempt.id for attempt, _, opinion in opinions if opinion is None]:
             self.run.warn("sampler", f"no verifier could judge candidate {', '.join(blind)}, so there is nothing to feed back")
         return [(attempt, said) for attempt, said, opinion in opinions if opinion is False]
+
+    def _opinion(self, attempt: Candidate, verdicts: Sequence[Verdict]) -> bool | None:
+        """A call of a tool is to be executed, and not to be bettered."""
+        calls = attempt.completion is not None and attempt.completion.tool_calls
+        return True if calls else good(verdicts, self.config.threshold, whole=whole(attempt))
 
     async def _again(self, wrong: Sequence[tuple[Candidate, list[Verdict]]]) -> None:
         """The next attempt of each, side by side; the soft deadline cancels them."""

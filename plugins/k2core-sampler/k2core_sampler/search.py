@@ -103,6 +103,7 @@ class Search:
             tokens=node.tokens + step.tokens,
             seconds=node.seconds + step.timing.total,
             model=step.model,
+            calls=step.tool_calls,
         )
         if step.finish != "length" and self._ends(grown, step):
             return replace(grown, finish=step.finish)
@@ -126,21 +127,21 @@ class Search:
     async def judge(self, nodes: Iterable[Node]) -> list[Node]:
         """With scores; equal texts are judged once. Cut and, once a text, finished ones are put aside as well."""
         nodes = list(nodes)
-        first: dict[tuple[str, str], Node] = {}
+        first: dict[tuple[str, str, str], Node] = {}
         for node in nodes:
-            first.setdefault((node.text, node.reasoning), node)
+            first.setdefault(node.work, node)
         scores = await self._scores([node.judged(self.config.step_stop) for node in first.values()])
-        scored = [replace(node, score=scores.get(first[node.text, node.reasoning].id)) for node in nodes]
+        scored = [replace(node, score=scores.get(first[node.work].id)) for node in nodes]
         self._put_aside(scored)
         return scored
 
     def _put_aside(self, nodes: Sequence[Node]) -> None:
-        known = {node.text for node in self.finished}
+        known = {(node.text, node.work[2]) for node in self.finished}
         for node in nodes:
             if node.finish == "length":
                 self.cut.append(node)
-            elif node.finish is not None and node.text not in known:
-                known.add(node.text)
+            elif node.finish is not None and (node.text, node.work[2]) not in known:
+                known.add((node.text, node.work[2]))
                 self.finished.append(node)
 
     async def _scores(self, partials: Sequence[Candidate]) -> Mapping[str, float]:

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from k2core.plugin import VerifierName
-from k2core.types import Candidate, Completion, Finish, Message, Timing
+from k2core.toolkit.calls import canonical
+from k2core.types import Candidate, Completion, Finish, Message, Timing, ToolCall
 
 from .config import SamplingConfig
 
@@ -41,6 +42,8 @@ class Node:
     tokens: int = 0
     seconds: float = 0.0
     model: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    """Of tools, which end a solution."""
     finish: Finish | None = None
     """None as long as it may go on."""
     score: float | None = None
@@ -49,6 +52,11 @@ class Node:
     @property
     def id(self) -> str:
         return ".".join(map(str, self.path))
+
+    @property
+    def work(self) -> tuple[str, str, str]:
+        """What it has written: text, reasoning, and which tools it calls."""
+        return self.text, self.reasoning, canonical(self.calls) if self.calls else ""
 
     @property
     def rank(self) -> float:
@@ -75,6 +83,7 @@ class Node:
             reasoning=self.reasoning,
             tokens=self.tokens,
             finish=finish,
+            tool_calls=self.calls,
             model=self.model,
             timing=Timing(total=self.seconds),
         )

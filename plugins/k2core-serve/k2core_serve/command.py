@@ -44,7 +44,7 @@ class Serve(Plugin):
 
 def main(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit status is 0 after an orderly end."""
-    from k2core.log import configure
+    from k2core.toolkit.logs import configure
 
     from .application import application
     from .server import serve

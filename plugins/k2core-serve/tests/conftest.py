@@ -24,6 +24,7 @@ from k2core_serve.services import Services
 from k2core_serve.settings import Settings
 
 from k2core.registry import Registry
+from k2core.testing import FakeDecoder
 
 SINGLE = """
 [sampler]
@@ -55,6 +56,15 @@ base_url = "{url}"
 
 REGISTRY = Registry()
 """Looks at what is installed once, which takes a while."""
+
+
+class NoTools(FakeDecoder):
+    """Cannot call tools."""
+
+    calls_tools = False
+
+
+REGISTRY.add("decoder", "no-tools", NoTools)
 
 
 class Running:

@@ -187,7 +187,7 @@ def test_text_chooses_nothing(client: openai.OpenAI, server: Any, shared: Any, t
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+    ({"tools": [{"type": "custom", "function": {"name": "f"}}]}, "tools[0].type"),
     ({"logprobs": True}, "logprobs"),
     ({"presence_penalty": 1}, "presence_penalty"),
     ({"logit_bias": {"5": 1}}, "logit_bias"),
@@ -204,7 +204,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "response_format",
     ),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0]"),
-    ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[0].role"),
+    ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[0]"),
     ({"messages": [{"role": "user", "content": "a\0b"}]}, "messages"),
     ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages"),
     ({"messages": []}, "messages"),

@@ -150,7 +150,10 @@ class MathVerifier(Plugin):
 
     async def _vote(self, problem: Problem, candidates: Sequence[Candidate], found: Sequence[Found | None]) -> list[Verdict]:
         classes = Classes(_Voting(self, problem))
-        keys = [None if one is None else await classes.add(one.text) for one in found]
+        keys = [
+            None if one is None else one.text if _calls(candidate) else await classes.add(one.text)
+            for candidate, one in zip(candidates, found, strict=True)
+        ]
         counts = Counter(keys)
         return [
             self._unparsed(problem, candidate)
@@ -213,6 +216,11 @@ def _form(text: str) -> str:
         return clean(canonical(text))
     except Exception:  # as for a checker
         return text
+
+
+def _calls(candidate: Candidate) -> bool:
+    """Whether it calls tools: the answer is then their canonical form, which is no mathematics."""
+    return candidate.completion is not None and bool(candidate.completion.tool_calls)
 
 
 def _truncated(candidate: Candidate) -> bool:

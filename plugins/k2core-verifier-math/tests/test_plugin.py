@@ -12,6 +12,7 @@ from k2core_verifier_math.plugin import MathConfig, MathVerifier
 
 from k2core import Candidate, Completion, PipelineConfig, Problem, Registry, Runtime, Verdict
 from k2core.testing import assert_conforms, fake_decoder
+from k2core.types import ToolCall
 
 PROBLEM = Problem(prompt="What is it?")
 PAIRS = Path(__file__).parents[3].parent / "shared" / "data" / "open" / "pairs_unit_tests.jsonl"
@@ -150,3 +151,19 @@ def test_no_false_accept_among_the_unit_tests_of_others() -> None:
 
 def test_conforms() -> None:
     assert_conforms("verifier", MathVerifier)
+
+
+def test_calls_of_tools_vote_as_they_are_beside_answers() -> None:
+    """They are no mathematics: arguments in another order are another call, and none of them is looked into."""
+
+    def calling(id: str, a: int, b: int) -> Candidate:
+        call = ToolCall(id=id, name="add", arguments=f'{{"a": {a}, "b": {b}}}')
+        return Candidate(id=id, text="", completion=Completion(text="", tool_calls=(call,), finish="tool"))
+
+    async def main() -> Sequence[Verdict]:
+        made = [calling("0", 1, 2), calling("1", 2, 1), calling("2", 2, 1), Candidate(id="3", text=r"\boxed{3}")]
+        return await MathVerifier().k2_verify(PROBLEM, made, None)
+
+    verdicts = asyncio.run(main())
+    assert [verdict.score for verdict in verdicts] == [0.25, 0.5, 0.5, 0.25]
+    assert len({verdict.key for verdict in verdicts}) == 3

@@ -13,7 +13,7 @@ from k2core.types import DecodeRequest
 
 from .stored import Slot
 
-SETTINGS = ("temperature", "top_p", "max_tokens", "stop", "json_schema", "continue_last")
+SETTINGS = ("temperature", "top_p", "max_tokens", "stop", "json_schema", "tools", "continue_last")
 """What a stored text was drawn with and cannot be changed afterwards."""
 
 

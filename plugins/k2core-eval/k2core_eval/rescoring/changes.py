@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
@@ -46,6 +46,7 @@ class Absent(Plugin):
     """Stands for a decoder that is not installed here; its candidates are stored, so it is not needed."""
 
     config: AnyConfig
+    calls_tools: ClassVar[bool] = True
 
     @hookimpl
     async def k2_decode(self, request: DecodeRequest) -> Sequence[Completion]:

@@ -65,6 +65,7 @@ class StoredDecoder(Plugin):
 
     config: NoConfig
     stage: ClassVar[Stage]
+    calls_tools: ClassVar[bool] = True
 
     @hookimpl
     async def k2_decode(self, run: Run, request: DecodeRequest) -> Sequence[Completion]:

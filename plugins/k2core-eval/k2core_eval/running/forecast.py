@@ -111,6 +111,7 @@ def _recording(asked: list[tuple[DecodeRequest, float]]) -> type[Plugin]:
 
     class Recording(Plugin):
         config: RecordingConfig
+        calls_tools = True
 
         @hookimpl
         async def k2_decode(self, request: DecodeRequest) -> Sequence[Completion]:

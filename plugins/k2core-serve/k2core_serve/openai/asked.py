@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from k2core.config import validated
 from k2core.errors import ConfigError
-from k2core.types import Message, Problem
+from k2core.types import Message, Problem, Tools, uses_tools
 
+from ..pipelines.runtime import ServedRuntime
 from ..pipelines.steering import ASKED
 from ..settings import ModelTable
 from .errors import bad
@@ -26,6 +27,7 @@ class Asked:
     messages: tuple[Message, ...]
     sampling: Mapping[str, Any]
     """`temperature`, `top_p`, `max_tokens`, `stop`, `json_schema`: those that were asked for."""
+    tools: Tools | None = None
     effort: str = ""
     n: int = 1
     seed: int | None = None
@@ -43,6 +45,8 @@ class Asked:
         """Raises `ApiError` when it is empty or no clean text."""
         only = self.messages[0] if len(self.messages) == 1 and self.messages[0].role == "user" else None
         fields: dict[str, Any] = {"prompt": only.content} if only else {"messages": self.messages}
+        if self.tools is not None:
+            fields["tools"] = self.tools
         if self.sampling:
             fields["meta"] = {ASKED: dict(self.sampling)}
         answer_format = "json" if self.schema is not None else table.answer_format
@@ -50,6 +54,13 @@ class Asked:
             return validated(Problem, {**fields, "domain": table.domain, "answer_format": answer_format}, "messages")
         except ConfigError as error:
             raise bad(str(error), "messages") from None
+
+
+def fitting(problem: Problem, runtime: ServedRuntime) -> None:
+    """Raises `ApiError` for tools where the pipeline's solver has none, before the request waits or costs anything."""
+    if uses_tools(problem) and not runtime.calls_tools:
+        said = "no decoder of this model's solver can call tools; leave them out, or ask another model"
+        raise bad(said, "tools" if problem.tools else "messages", "unsupported_parameter")
 
 
 class Body(BaseModel):

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from k2core.toolkit.calls import as_openai
+
 from ..http import encoded
 from .asked import Asked
 from .chat_request import chat_asked
@@ -55,6 +57,8 @@ class ChatForm:
 
     def _choice(self, index: int, answer: Answer) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.calls:
+            message |= {"content": answer.text or None, "tool_calls": as_openai(answer.calls)}
         if reasoning := answer.progress + answer.reasoning:
             message["reasoning_content"] = reasoning
         message["k2core"] = extra(self._request, answer)
@@ -76,7 +80,7 @@ class ChatForm:
         return b'%b%d,"delta":{%b%b' % (self._before, index, delta, self._after)
 
     def closing(self, answers: Sequence[Answer], spent: Spent) -> bytes:
-        """The finish of every choice, the usage if it was asked for, and the end."""
+        """Every choice's calls and finish, the usage if it was asked for, and the end."""
         chunk = {**self._head, "object": "chat.completion.chunk"}
         ends = [
             {
@@ -89,7 +93,13 @@ class ChatForm:
         ]
         if self._usage:
             ends.append({**chunk, "choices": [], "usage": spent.chat()})
-        return b"".join(b"data: %b\n\n" % encoded(end) for end in ends) + b"data: [DONE]\n\n"
+        calls = b"".join(self._calls(index, answer) for index, answer in enumerate(answers) if answer.calls)
+        return calls + b"".join(b"data: %b\n\n" % encoded(end) for end in ends) + b"data: [DONE]\n\n"
+
+    def _calls(self, index: int, answer: Answer) -> bytes:
+        """All calls of a choice: until the decision there are none, and then they are whole."""
+        calls = [{"index": place, **call} for place, call in enumerate(as_openai(answer.calls))]
+        return self._chunk(index, b'"tool_calls":' + encoded(calls))
 
     def failure(self, error: ApiError) -> bytes:
         """An error after the stream has begun; clients raise it."""

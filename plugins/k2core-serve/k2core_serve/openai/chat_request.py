@@ -12,6 +12,7 @@ from ..settings import LimitsTable
 from .asked import Asked, Body, refuse_unless, sampling_of, text_of, understood
 from .errors import bad
 from .schemas import schema_of
+from .tools import MOST, ChatCall, ChatTool, connected, offered
 
 Text = Annotated[str, Field(max_length=512)]
 
@@ -22,7 +23,7 @@ class ChatMessage(Body):
     name: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[ChatCall] | None = None
     tool_call_id: str | None = None
     function_call: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
@@ -67,10 +68,11 @@ class ChatBody(Body):
     safety_identifier: Text | None = None
     prompt_cache_key: Text | None = None
     metadata: dict[str, str] | None = None
+    # for the solver; whoever asks executes what it calls
+    tools: Annotated[list[ChatTool], Field(max_length=MOST)] | None = None
+    tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     # accepted only with the value that asks for nothing
-    tools: list[Any] | None = None
-    tool_choice: Any = None
     functions: list[Any] | None = None
     function_call: Any = None
     logprobs: bool | None = None
@@ -89,12 +91,10 @@ class ChatBody(Body):
     prompt_cache_retention: str | None = None
 
 
-NO_TOOLS = "no pipeline of this server can call tools; leave tools out"
+_OLD = "it is the old form; use tools and tool_choice"
 _ONLY: dict[str, tuple[tuple[Any, ...], str]] = {
-    "tools": (([],), NO_TOOLS),
-    "tool_choice": (("none", "auto"), NO_TOOLS),
-    "functions": (([],), NO_TOOLS),
-    "function_call": (("none", "auto"), NO_TOOLS),
+    "functions": (([],), _OLD),
+    "function_call": (("none", "auto"), _OLD),
     "logprobs": ((False,), "answers come from several calls, and log-probabilities are not kept"),
     "top_logprobs": ((0,), "answers come from several calls, and log-probabilities are not kept"),
     "logit_bias": (({},), "the pipelines' back ends do not all have it"),
@@ -129,7 +129,7 @@ def chat_asked(data: dict[str, Any], limits: LimitsTable) -> Asked:
     schema = form and schema_of(form.type, form.json_schema and form.json_schema.schema_, "response_format")
     return Asked(
         model=body.model,
-        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(body.messages)),
+        messages=connected([_message(message, f"messages[{i}]") for i, message in enumerate(body.messages)], "messages"),
         sampling=sampling_of(
             temperature=body.temperature,
             top_p=body.top_p,
@@ -137,6 +137,7 @@ def chat_asked(data: dict[str, Any], limits: LimitsTable) -> Asked:
             stop=stops(body.stop),
             json_schema=schema,
         ),
+        tools=offered((tool.function for tool in body.tools or ()), body.tool_choice, body.parallel_tool_calls),
         effort=body.reasoning_effort or "",
         n=n,
         seed=seeded(body.seed),
@@ -146,15 +147,19 @@ def chat_asked(data: dict[str, Any], limits: LimitsTable) -> Asked:
 
 
 def _message(message: ChatMessage, where: str) -> Message:
-    if message.tool_calls or message.function_call or message.role == "tool":
-        raise bad(f"{where}: {NO_TOOLS}", f"{where}.tool_calls" if message.tool_calls else f"{where}.role", "unsupported_parameter")
-    for field in ("name", "audio", "tool_call_id"):
+    calls = tuple(call.made() for call in message.tool_calls or ())
+    if calls and message.role != "assistant":
+        raise bad(f"{where}.tool_calls is for assistants", f"{where}.tool_calls", "invalid_value")
+    if (message.role == "tool") != (message.tool_call_id is not None):
+        raise bad(f"{where}: tool_call_id is for messages of role tool, and they need it", f"{where}.tool_call_id", "invalid_value")
+    for field in ("name", "audio", "function_call"):
         if getattr(message, field) is not None:
             raise bad(f"{where}.{field} is not supported here", f"{where}.{field}", "unsupported_parameter")
-    if message.content is None:
+    if message.content is None and not calls:
         raise bad(f"{where} has no content", f"{where}.content", "missing_required_parameter")
     role = "system" if message.role == "developer" else message.role
-    return Message(role=role, content=text_of(message.content, f"{where}.content"))
+    text = "" if message.content is None else text_of(message.content, f"{where}.content")
+    return Message(role=role, content=text, tool_calls=calls, tool_call_id=message.tool_call_id or "")
 
 
 def stops(stop: str | list[str] | None) -> list[str] | None:

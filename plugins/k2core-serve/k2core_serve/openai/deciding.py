@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from k2core.concurrency import gather
-from k2core.types import Problem, Result
+from k2core.types import Problem, Result, ToolCall
 
 from ..admission.keys import Key
 from ..pipelines.serving import Lease, Serving
 from .asked import Asked
 from .errors import ApiError
-from .narrator import Narrator, diverged
+from .narrator import Narrator, diverged, said_in
 from .outbox import Kind, Outbox
 from .schemas import Schema, misfit
 from .usage import Spent, spent
 
-FINISH = {"stop": "stop", "length": "length", "filter": "content_filter", "tool": "stop"}
+FINISH = {"stop": "stop", "length": "length", "filter": "content_filter", "tool": "tool_calls"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Answer:
     """Of the text alone."""
     progress: str
     reasoning: str
+    calls: tuple[ToolCall, ...] = ()
+    """Of the client's tools, for the client to execute."""
 
 
 class Request:
@@ -78,12 +80,14 @@ class Request:
             if narrator.diverged and not task.uncancel():  # it was the narrator, and nobody else, who cancelled it
                 raise diverged() from None
             raise
-        finish = FINISH[result.candidate.completion.finish] if result.candidate.completion else "stop"
-        if self.asked.schema is not None:
+        completion = result.candidate.completion
+        finish, calls = (FINISH[completion.finish], completion.tool_calls) if completion else ("stop", ())
+        if self.asked.schema is not None and not calls:
             result = _fitting(result, self.asked.schema, finish)
         narrator.finish(result)
         sink.put("finish", finish)
-        return Answer(result, result.candidate.text, finish, narrator.visible(result), sink.of("progress"), sink.of("reasoning"))
+        progress, reasoning = sink.of("progress"), sink.of("reasoning")
+        return Answer(result, said_in(result), finish, narrator.visible(result), progress, reasoning, calls)
 
 
 class _Kept:

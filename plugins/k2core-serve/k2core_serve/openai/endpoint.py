@@ -19,7 +19,7 @@ from ..http import ClientGone, abort, ended, header, patiently, read_json, send_
 from ..pipelines.serving import new_id
 from ..services import Services
 from ..watching.otel import server_span
-from .asked import Asked
+from .asked import Asked, fitting
 from .deciding import Answer, Request
 from .errors import ApiError, of_failure, overloaded
 from .outbox import Outbox, Piece
@@ -103,12 +103,13 @@ class Call:
         table = services.pipelines.live(asked.model).table
         self._model = asked.model
         problem = asked.problem(table)
-        services.serving.choose(asked.model, key, asked.effort)  # refuse before it has to wait
+        fitting(problem, services.serving.choose(asked.model, key, asked.effort).runtime)  # refuse before it has to wait
         await while_there(self._admitted(key, asked, problem, table.commit), self._receive)
 
     async def _admitted(self, key: Key, asked: Asked, problem: Problem, commit: str) -> None:
         async with self._services.gate.admitted(key):
             lease = self._services.serving.choose(asked.model, key, asked.effort)
+            fitting(problem, lease.runtime)
             with lease.version.leased():
                 request = Request(self.id, asked, problem, key, lease, commit)
                 await (self._stream(request) if asked.stream else self._whole(request))

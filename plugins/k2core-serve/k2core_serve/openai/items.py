@@ -1,8 +1,11 @@
-"""The output items of a response, as text arrives: one of reasoning, then one message."""
+"""The output items of a response, as text arrives: one of reasoning, then one message; after the decision, calls of tools."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
+
+from k2core.types import ToolCall
 
 
 class Event(Protocol):
@@ -46,14 +49,30 @@ class Items:
         self.done.append(item.item(status))
         return ends + self._event("response.output_item.done", output_index=item.index, item=self.done[-1])
 
-    def end(self, finish: str) -> bytes:
-        """There will be no more; there is a message in any case."""
+    def end(self, finish: str, calls: Sequence[ToolCall] = ()) -> bytes:
+        """There will be no more but these calls; without any there is a message in any case."""
         before = b""
-        if self._open is None or self._open.type != "message":
+        if not calls and (self._open is None or self._open.type != "message"):
             before = self._close("completed") + self._begin("message")
             assert self._open is not None
             before += self._open.add("text", "")
-        return before + self._close("completed" if finish == "stop" else "incomplete")
+        status = "completed" if finish in ("stop", "tool_calls") else "incomplete"
+        return before + self._close(status) + b"".join(self._called(call, status) for call in calls)
+
+    def _called(self, call: ToolCall, status: str) -> bytes:
+        """A call, whole."""
+        place = {"item_id": f"fc_{self._id}_{len(self.done)}", "output_index": len(self.done)}
+        item = {"id": place["item_id"], "type": "function_call", "call_id": call.id, "name": call.name}
+        begun = {**item, "arguments": "", "status": "in_progress"}
+        self.done.append({**item, "arguments": call.arguments, "status": status})
+        return b"".join(
+            (
+                self._event("response.output_item.added", output_index=place["output_index"], item=begun),
+                self._event("response.function_call_arguments.delta", **place, delta=call.arguments),
+                self._event("response.function_call_arguments.done", **place, name=call.name, arguments=call.arguments),
+                self._event("response.output_item.done", output_index=place["output_index"], item=self.done[-1]),
+            )
+        )
 
 
 class _Part:

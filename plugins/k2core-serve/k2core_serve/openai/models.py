@@ -37,5 +37,5 @@ class Models:
 
     def _model(self, name: str) -> dict[str, Any]:
         version = self._services.pipelines.version(name)
-        more = {"version": version.digest, "reasoning_efforts": version.efforts}
+        more = {"version": version.digest, "reasoning_efforts": version.efforts, "tools": version.calls_tools}
         return {"id": name, "object": "model", "created": self._since, "owned_by": "k2core", "k2core": more}

@@ -79,7 +79,7 @@ class Narrator:
         reasoning, sent = completion.reasoning if completion else "", "".join(self._sent["reasoning"])
         if reasoning.startswith(sent):
             self._put("reasoning", reasoning[len(sent) :])
-        text, sent = result.candidate.text, "".join(self._sent["text"])
+        text, sent = said_in(result), "".join(self._sent["text"])
         if self.diverged or not text.startswith(sent):
             raise diverged()
         self._put("text", text[len(sent) :])
@@ -94,6 +94,12 @@ class Narrator:
         if candidate.id in self._counted:
             return min(completion.tokens, self._counted[candidate.id][1])
         return round(completion.tokens * len(completion.text) / (len(completion.text) + len(completion.reasoning)))
+
+
+def said_in(result: Result) -> str:
+    """The text of the answer: what the model said beside its calls, if it calls tools, which are sent in their own form."""
+    completion = result.candidate.completion
+    return completion.text if completion and completion.tool_calls else result.candidate.text
 
 
 def line_of(event: Event) -> str:

@@ -43,7 +43,7 @@ class ResponsesForm:
         (answer,) = answers
         for kind, text in (("progress", answer.progress), ("reasoning", answer.reasoning), ("text", answer.text)):
             self._items.add(kind, text)
-        self._items.end(answer.finish)
+        self._items.end(answer.finish, answer.calls)
         return self._ended(answer, spent)
 
     def _ended(self, answer: Answer, spent: Spent) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class ResponsesForm:
             "metadata": echo.get("metadata") or {},
             "model": self._request.asked.model,
             "output": [],
-            "parallel_tool_calls": False,
+            "parallel_tool_calls": echo.get("parallel_tool_calls", False),
             "previous_response_id": None,
             "reasoning": {"effort": self._request.asked.effort or None, "summary": None},
             "store": False,
             "temperature": echo.get("temperature"),
             "text": echo.get("text") or {"format": {"type": "text"}},
-            "tool_choice": "none",
-            "tools": [],
+            "tool_choice": echo.get("tool_choice", "none"),
+            "tools": echo.get("tools", []),
             "top_p": echo.get("top_p"),
             "truncation": "disabled",
             "usage": None,
@@ -103,7 +103,7 @@ class ResponsesForm:
 
     def closing(self, answers: Sequence[Answer], spent: Spent) -> bytes:
         (answer,) = answers
-        last = self._items.end(answer.finish)
+        last = self._items.end(answer.finish, answer.calls)
         response = self._ended(answer, spent)
         return last + self._event(f"response.{response['status']}", response=response)
 

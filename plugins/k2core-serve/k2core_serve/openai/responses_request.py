@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from k2core.types import Message
+from k2core.types import Message, ToolCall
 
 from ..settings import LimitsTable
 from .asked import Asked, Body, refuse_unless, sampling_of, text_of, understood
-from .chat_request import NO_TOOLS, StreamOptions, Text
+from .chat_request import StreamOptions, Text
 from .errors import bad
 from .schemas import schema_of
+from .tools import MOST, ResponsesTool, connected, offered
 
 
 class Reasoning(Body):
@@ -53,10 +54,11 @@ class ResponsesBody(Body):
     user: Text | None = None
     safety_identifier: Text | None = None
     prompt_cache_key: Text | None = None
+    # for the solver; whoever asks executes what it calls
+    tools: Annotated[list[ResponsesTool], Field(max_length=MOST)] | None = None
+    tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     # accepted only with the value that asks for nothing
-    tools: list[Any] | None = None
-    tool_choice: Any = None
     max_tool_calls: int | None = None
     store: bool | None = None
     previous_response_id: str | None = None
@@ -74,9 +76,7 @@ class ResponsesBody(Body):
 
 _NOT_KEPT = "responses are not kept for later"
 _ONLY: dict[str, tuple[tuple[Any, ...], str]] = {
-    "tools": (([],), NO_TOOLS),
-    "tool_choice": (("none", "auto"), NO_TOOLS),
-    "max_tool_calls": ((), NO_TOOLS),
+    "max_tool_calls": ((), "the client calls the tools, and may stop when it likes"),
     "store": ((False,), _NOT_KEPT),
     "previous_response_id": ((), f"{_NOT_KEPT}; send the conversation as input"),
     "conversation": ((), f"{_NOT_KEPT}; send the conversation as input"),
@@ -109,16 +109,18 @@ def responses_asked(data: dict[str, Any], limits: LimitsTable) -> Asked:
     form = text.format
     return Asked(
         model=body.model,
-        messages=(*_instructions(body), *_turns(body.input)),
+        messages=(*_instructions(body), *connected(_turns(body.input), "input")),
         sampling=sampling_of(
             temperature=body.temperature,
             top_p=body.top_p,
             max_tokens=body.max_output_tokens,
             json_schema=form and schema_of(form.type, form.schema_, "text.format"),
         ),
+        tools=offered(body.tools, body.tool_choice, body.parallel_tool_calls),
         effort=reasoning.effort or "",
         stream=bool(body.stream),
         echo=body.model_dump(include={"instructions", "temperature", "top_p", "max_output_tokens", "user", "metadata"}, mode="json")
+        | _tools_echo(body)
         | {"text": {"format": (data.get("text") or {}).get("format") or {"type": "text"}}},
     )
 
@@ -127,10 +129,54 @@ def _instructions(body: ResponsesBody) -> tuple[Message, ...]:
     return (Message(role="system", content=body.instructions),) if body.instructions else ()
 
 
+def _tools_echo(body: ResponsesBody) -> dict[str, Any]:
+    if not body.tools:
+        return {}
+    tools = [tool.model_dump() for tool in body.tools]
+    parallel = True if body.parallel_tool_calls is None else body.parallel_tool_calls
+    return {"tools": tools, "tool_choice": body.tool_choice or "auto", "parallel_tool_calls": parallel}
+
+
 def _turns(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
     if isinstance(given, str):
         return (Message(role="user", content=given),)
-    return tuple(turn for i, item in enumerate(given) if (turn := _turn(item, f"input[{i}]")))
+    turns: list[Message] = []
+    for place, item in enumerate(given):
+        if item.get("type") == "function_call":
+            _add_call(turns, _call(item, f"input[{place}]"))
+        elif turn := _turn(item, f"input[{place}]"):
+            turns.append(turn)
+    return tuple(turns)
+
+
+def _add_call(turns: list[Message], call: ToolCall) -> None:
+    """Calls are items of their own here; in a chat they belong to the assistant's turn, with what it said before."""
+    last = turns[-1] if turns and turns[-1].role == "assistant" else None
+    if last is None:
+        turns.append(Message(role="assistant", content="", tool_calls=(call,)))
+    else:
+        turns[-1] = last.model_copy(update={"tool_calls": (*last.tool_calls, call)})
+
+
+def _call(item: dict[str, Any], where: str) -> ToolCall:
+    _known(item, {"type", "id", "call_id", "name", "arguments", "status"}, where)
+    found = {name: item.get(name) for name in ("call_id", "name", "arguments")}
+    for name, value in found.items():
+        if not isinstance(value, str) or not (value or name == "arguments"):
+            raise bad(f"{where}.{name} must be text", f"{where}.{name}", "invalid_value")
+    return ToolCall(id=item["call_id"], name=item["name"], arguments=item["arguments"])
+
+
+def _outcome(item: dict[str, Any], where: str) -> Message:
+    _known(item, {"type", "id", "call_id", "output", "status"}, where)
+    if not isinstance(item.get("call_id"), str):
+        raise bad(f"{where}.call_id must be text", f"{where}.call_id", "invalid_value")
+    return Message(role="tool", content=text_of(item.get("output"), f"{where}.output"), tool_call_id=item["call_id"])
+
+
+def _known(item: dict[str, Any], names: set[str], where: str) -> None:
+    if unknown := item.keys() - names:
+        raise bad(f"unknown parameter: {where}.{min(unknown)}", f"{where}.{min(unknown)}", "unknown_parameter")
 
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -141,10 +187,13 @@ def _turn(item: dict[str, Any], where: str) -> Message | None:
     kind, role = item.get("type", "message"), item.get("role")
     if kind == "reasoning":
         return None
+    if kind == "function_call_output":
+        return _outcome(item, where)
     if kind != "message" or not isinstance(role, str) or role not in _ROLES:
-        raise bad(f"{where}: only messages of text are supported here, not {kind!s:.40}", where, "unsupported_content")
+        raise bad(
+            f"{where}: only messages and calls of functions are supported here, not {kind!s:.40}", where, "unsupported_content"
+        )
     if "content" not in item:
         raise bad(f"{where} has no content", f"{where}.content", "missing_required_parameter")
-    if unknown := item.keys() - {"type", "role", "content", "id", "status", "phase"}:
-        raise bad(f"unknown parameter: {where}.{min(unknown)}", f"{where}.{min(unknown)}", "unknown_parameter")
+    _known(item, {"type", "role", "content", "id", "status", "phase"}, where)
     return Message.model_validate({"role": _ROLES[role], "content": text_of(item["content"], f"{where}.content")})

@@ -8,7 +8,18 @@ from typing import Any
 
 from k2core.types import Result, Usage
 
-ROLE_FIELDS = ("started", "served", "cancelled", "failed", "cached", "prompt_tokens", "completion_tokens", "cost", "estimated")
+ROLE_FIELDS = (
+    "started",
+    "served",
+    "cancelled",
+    "failed",
+   
+    "cached",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost",
+    "estimated",
+)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ class ServedRuntime(Runtime):
         return self._pipeline.slots
 
     @property
+    def calls_tools(self) -> bool:
+        """Whether a decoder that the sampler names can call tools; a sampler that names none has to find out."""
+        solvers = self._pipeline.solvers
+        return not solvers or any(slot.plugin.calls_tools for slot in solvers)
+
+    @property
     def one_candidate(self) -> bool:
         """Whether the sampler can make only one candidate, so that what it writes is the answer whatever anybody says of it."""
         sampler = self._pipeline.sampler

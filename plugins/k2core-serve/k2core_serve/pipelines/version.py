@@ -76,6 +76,11 @@ class Version:
     def efforts(self) -> list[str]:
         return [effort for effort in self.runtimes if effort]
 
+    @property
+    def calls_tools(self) -> bool:
+        """Without a preset."""
+        return self.runtimes[STANDARD].calls_tools
+
     async def start(self) -> None:
         """Start all, or none and raise what failed."""
         try:
