@@ -1,7 +1,8 @@
 """A chat server without a model, for measuring what stands between it and a caller: fixed latencies, fixed answers.
 
 `python benchmarks/mock_server.py --port 8123 --latency 0.002` serves `/v1/chat/completions`, streamed or not, and at `/stats`
-the numbers of requests it has started, served and seen aborted; `/stats?reset=1` starts counting anew, and the answers, too.
+the numbers of requests whose bytes have arrived, and that it has started, served and seen aborted; `/stats?reset=1` starts
+counting anew, and the answers, too.
 With `--port 0` it takes a free one; it prints its address first. `--slow-every 4 --slow-factor 8 --answers 42,42,42,7` makes
 every fourth request take eight times as long, and lets the requests, in the order in which they start, have those answers in turn.
 """
@@ -28,7 +29,7 @@ class MockServer:
 
     def __init__(self, latency: float, slow_every: int = 0, slow_factor: float = 1, answers: Sequence[str] = ("42",)) -> None:
         self.latency, self.slow_every, self.slow_factor, self.answers = latency, slow_every, slow_factor, answers
-        self.stats = Counter(started=0, served=0, aborted=0)
+        self.stats = Counter(arrived=0, started=0, served=0, aborted=0)
 
     async def chat(self, request: web.Request) -> web.Response:
         """One chat completion."""
@@ -51,8 +52,26 @@ class MockServer:
     async def counts(self, request: web.Request) -> web.Response:
         response = web.json_response(self.stats)
         if request.query.get("reset"):
-            self.stats = Counter(started=0, served=0, aborted=0)
+            self.stats = Counter(arrived=0, started=0, served=0, aborted=0)
         return response
+
+
+class Arrivals(asyncio.Protocol):
+    """Counts the requests in the bytes of a connection, and hands all on to aiohttp's own protocol."""
+
+    MARK = b"POST /v1/chat/completions "
+
+    def __init__(self, inner: asyncio.Protocol, server: MockServer) -> None:
+        self._inner, self._server, self._tail = inner, server, b""
+        self.pause_writing, self.resume_writing = inner.pause_writing, inner.resume_writing  # type: ignore[method-assign]
+        self.connection_made, self.connection_lost = inner.connection_made, inner.connection_lost  # type: ignore[method-assign]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        seen = self._tail + data
+        self._server.stats["arrived"] += seen.count(self.MARK)
+        self._tail = seen[1 - len(self.MARK) :]
+        self._inner.data_received(data)
 
 
 def whole(n: int, words: Sequence[str]) -> dict[str, Any]:
@@ -87,9 +106,12 @@ async def serve(port: int, server: MockServer) -> None:
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-        print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
-        await asyncio.Event().wait()
+        make = runner.server
+        assert make is not None
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(lambda: Arrivals(make(), server), "127.0.0.1", port, backlog=1024)
+        print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
+        await listening.serve_forever()
     finally:
         await runner.cleanup()
 

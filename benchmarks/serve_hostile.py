@@ -7,7 +7,8 @@ swaps     requests, in one piece and streamed, 16 at a time, while the pipeline 
           a text of its own, which its back end repeats. Failures; answers whose text is not that of the version in their
           fingerprint; versions left; resident memory after the first fifth of the requests and at the end.
 hostile   clients that vanish, stall, send slowly, too much, rubbish or bad UTF-8, and among them well-behaved ones, who were there
-          before without the others: their latencies in both cases; calls in the ledger and at the mock server, which takes 10 ms;
+          before without the others: their latencies in both cases; calls in the ledger and at the mock server, which takes 10 ms:
+          those that were started, without those that ended before anything was sent (`unsent`), must be those that arrived there;
           memory, connections and places left.
 """
 
@@ -324,7 +325,7 @@ async def hostile(server: Server, upstream: str, count: int, rate: float) -> dic
         async with session.get(f"{upstream.removesuffix('/v1')}/stats") as answer:
             counts = await answer.json()
     calls = [(line, float(line.split()[-1])) for line in lines if line.startswith("k2core_calls_total")]
-    outcomes = ("started", "served", "cancelled", "failed")
+    outcomes = ("started", "served", "cancelled", "failed", "unsent")
     ledger = {name: sum(value for line, value in calls if f'"{name}"' in line) for name in outcomes}
     connections = server.process.net_connections("tcp")
     return {
@@ -336,6 +337,7 @@ async def hostile(server: Server, upstream: str, count: int, rate: float) -> dic
         "p99 ms quiet, among them": (_ms(quiet, 0.99), _ms(loud, 0.99)),
         "ledger": ledger,
         "mock server": counts,
+        "sent by us, arrived there": (ledger["started"] - ledger["unsent"], counts["arrived"]),
         "memory MB early, end": (round(early), round(server.memory)),
         "connections left": sum(c.status == "ESTABLISHED" and c.laddr.port == server.port for c in connections),
         "in flight": [line for line in lines if line.startswith(("k2core_requests_in_flight ", "k2core_requests_running "))],

@@ -42,12 +42,13 @@ class Call:
 
 
 class Counts(TypedDict, total=False):
-    """What a decoder may count of a call, in tokens and over all choices, as in `Usage`; None leaves a count as it is."""
+    """What a decoder may count of a call, over all choices, as in `Usage`; None leaves a count as it is. `unsent` is 1 or 0."""
 
     prompt_tokens: int | None
     completion_tokens: int | None
     drafted: int | None
     accepted: int | None
+    unsent: int | None
 
 
 class Run(Protocol):

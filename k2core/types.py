@@ -239,6 +239,8 @@ class Usage(Record):
     served: int = 0
     cancelled: int = 0
     failed: int = 0
+    unsent: int = 0
+    """Of those that failed or were cancelled: before anything was sent, so that the back end knows of none. 0 where unknown."""
     cached: int = 0
     """Calls answered by a hook, or by calls to other decoders, without reaching a back end; not among the started ones."""
     prompt_tokens: int = 0

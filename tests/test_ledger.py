@@ -43,7 +43,9 @@ def test_what_the_back_end_metered_wins() -> None:
 
 
 def test_what_nobody_counts_is_refused() -> None:
-    with pytest.raises(TypeError, match="meter\\(\\) counts prompt_tokens, completion_tokens, drafted, accepted, not words"):
+    with pytest.raises(
+        TypeError, match="meter\\(\\) counts prompt_tokens, completion_tokens, drafted, accepted, unsent, not words"
+    ):
         meter().count(False, {"words": 3})  # type: ignore[typeddict-unknown-key] # what a plugin without types may do
 
 

@@ -59,6 +59,7 @@ class OpenAIDecoder(Plugin):
         """Ask for `request.n` choices in one request. The run retries what is raised as `TransientError`."""
         if self._transport is None:
             raise RuntimeError("the decoder has not been started")
+        run.meter(unsent=1)  # until it is under way, which the reply is told
         async with self._slots:
             reply = Reply(run, request, reading(request, self.config), self._fail)
             try:

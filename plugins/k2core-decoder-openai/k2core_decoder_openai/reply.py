@@ -40,6 +40,10 @@ class Reply:
         """Tokens until now, as counted here."""
         return sum(choice.tokens for choice in self._choices.values())
 
+    def sent(self) -> None:
+        """The request is on its way: the server may know of it, whatever becomes of the call."""
+        self._run.meter(unsent=0)
+
     def take(self, data: bytes, *, streamed: bool) -> None:
         """Take one JSON object. Raises what the server's error means, or `TransientError` on anything that is no answer."""
         try:

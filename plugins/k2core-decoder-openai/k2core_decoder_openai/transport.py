@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
@@ -42,6 +43,7 @@ class Transport:
             headers={**plain, **config.headers, **secret_headers},
             timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
             trust_env=config.trust_env,
+            trace_configs=[_telling()],
         )
 
     async def close(self) -> None:
@@ -83,7 +85,7 @@ class Transport:
 
     async def _talk(self, body: bytes, reply: Reply, alarm: asyncio.Timeout, total: float) -> bytes:
         data = body if len(body) < _LARGE else io.BytesIO(body)
-        response = await self._session.post(self._url, data=data, allow_redirects=False)
+        response = await self._session.post(self._url, data=data, allow_redirects=False, trace_request_ctx=reply)
         try:
             if response.status != 200:
                 raise self._fail.http(response.status, response.headers, await _beginning(response.content))
@@ -126,6 +128,17 @@ class Transport:
             async with asyncio.timeout(_TAIL):
                 while await content.readany():
                     pass
+
+
+def _telling() -> aiohttp.TraceConfig:
+    """Tells a request's reply when its first bytes go to the socket: aiohttp asks in the same step of the loop, right before."""
+
+    async def sent(session: aiohttp.ClientSession, context: SimpleNamespace, chunk: aiohttp.TraceRequestChunkSentParams) -> None:
+        context.trace_request_ctx.sent()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_chunk_sent.append(sent)
+    return tracing
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from k2core import Problem, Runtime
+from k2core import PluginError, Problem, Runtime
 
 
 def sockets() -> int:
@@ -232,3 +232,34 @@ def test_a_slow_consumer_slows_the_server_down(kit: Any) -> None:
     out = kit.ask(script)
     assert len(out.text) == 200 * 20 * 500
     assert max(seen) <= 2**17
+
+
+def test_calls_that_end_before_anything_was_sent_are_told_apart(kit: Any) -> None:
+    """Whenever a call is cancelled: what the server has seen, and what it cannot know of, are all that were started."""
+
+    async def main() -> None:
+        async with kit.Server(lambda wire: wire.gone()) as server, kit.runtime(f"http://127.0.0.1:{server.port}") as rt:
+            for turns in range(1, 81):  # a task that never began is no call
+                async with rt.open(Problem(prompt="x")) as run:
+                    call = asyncio.ensure_future(run.decode(kit.request()))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    call.cancel()
+                    await asyncio.gather(call, return_exceptions=True)
+            await asyncio.sleep(0.1)  # the server reads what has arrived
+            total = rt.ledger.total
+            assert total.started == total.cancelled == 80
+            assert 0 < total.unsent < 80
+            assert len(server.bodies) == total.started - total.unsent
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_not_there_was_sent_nothing(kit: Any) -> None:
+    async def main() -> None:
+        async with kit.runtime("http://127.0.0.1:9", attempts=2) as rt, rt.open(Problem(prompt="x")) as run:
+            with pytest.raises(PluginError):
+                await run.decode(kit.request())
+            assert (rt.ledger.total.failed, rt.ledger.total.unsent) == (2, 2)
+
+    asyncio.run(main())

@@ -13,7 +13,7 @@ ROLE_FIELDS = (
     "served",
     "cancelled",
     "failed",
-   
+    "unsent",
     "cached",
     "prompt_tokens",
     "completion_tokens",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..services import Services
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
-CALLS = ("started", "served", "cancelled", "failed", "cached")
+CALLS = ("started", "served", "cancelled", "failed", "unsent", "cached")
 
 
 class Metrics:
@@ -52,6 +52,8 @@ class Metrics:
         counters = getattr(services.recorder, "counters", None)
         for name, value in (counters() if counters else {}).items():
             self.store.labels(name).set(value)
+        if counters:
+            self.store.labels("trouble").set(bool(services.trouble))
 
     def request(self, model: str, endpoint: str, status: int, seconds: float) -> None:
         self._child(self.requests, model, endpoint, str(status)).inc()
