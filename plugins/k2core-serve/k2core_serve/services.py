@@ -26,3 +26,8 @@ class Services:
     metrics: Metrics
     ready: bool = False
     """Every pipeline has started, and nothing asks the server to end."""
+
+    @property
+    def trouble(self) -> str:
+        """Why requests are not recorded, if there is a store and it cannot be written."""
+        return str(getattr(self.recorder, "trouble", ""))

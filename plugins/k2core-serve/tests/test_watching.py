@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -80,3 +82,40 @@ def test_spans_hang_below_the_client_s_own(tools: Any) -> None:
     assert used["gen_ai.usage.output_tokens"] == 3
     assert used["gen_ai.response.finish_reasons"] == ("stop",)
     assert "It is 42" not in str([dict(span.attributes or {}) for span in spans.values()])
+
+
+def test_a_store_that_cannot_be_written_is_seen_and_answers_go_on(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "sk-of-a-test-sk-of-a-test")
+    key = {"authorization": "Bearer sk-of-a-test-sk-of-a-test"}
+    with tools.api_server(lambda body: "It is 42") as api:
+        file = tools.write(tools.SINGLE, url=api.base_url)
+        for keys in ({}, {"k": {"env": "KEY"}}):
+            with tools.serve(file, store=str(tmp_path / f"{len(keys)}.sqlite"), keys=keys) as server:
+
+                def stored() -> dict[str, float]:
+                    found = figures(httpx.get(f"{server.url}/metrics").text)
+                    return {labels[1]: value for labels, value in found.items() if labels[0] == "k2core_store"}
+
+                assert server.post(json=tools.ask(), headers=key).status_code == 200
+                assert (stored()["recorded"], stored()["lost"], stored()["trouble"]) == (1, 0, 0)
+                assert httpx.get(f"{server.url}/readyz").json() == {"status": "ready"}
+                database = server.services.recorder._writer._connection
+                pages = database.execute("PRAGMA page_count").fetchone()[0]
+                database.execute(f"PRAGMA max_page_count = {pages}")  # as if the disk were full
+                large = tools.ask(text=os.urandom(60_000).hex())
+                assert server.post(json=large, headers=key).status_code == 200
+                assert (stored()["lost"], stored()["trouble"]) == (1, 1)
+                ready = httpx.get(f"{server.url}/readyz")
+                assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+                assert ready.json()["store"] == "not writing" if keys else "full" in ready.json()["store"]
+                database.execute("PRAGMA max_page_count = 1000000")
+                assert server.post(json=tools.ask(), headers=key).status_code == 200
+                assert (stored()["recorded"], stored()["trouble"]) == (2, 0)
+                assert "store" not in httpx.get(f"{server.url}/readyz").json()
+
+
+def test_without_a_store_there_are_no_figures_of_it(tools: Any) -> None:
+    with tools.api_server(lambda body: "It is 42") as api, tools.serve(tools.write(tools.SINGLE, url=api.base_url)) as server:
+        assert "k2core_store{" not in httpx.get(f"{server.url}/metrics").text

@@ -17,14 +17,21 @@ class Health:
 
 
 class Ready:
-    """Every pipeline has started, and the server is not on its way out."""
+    """Every pipeline has started, and the server is not on its way out.
+
+    Trouble of the store is told and changes nothing: answers go on without their records, and to be sent no more requests would
+    be the greater harm.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         ready = self._services.ready
-        await send_json(send, {"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+        told = {"status": "ready" if ready else "not ready"}
+        if trouble := self._services.trouble:
+            told["store"] = "not writing" if self._services.settings.keys else trouble
+        await send_json(send, told, 200 if ready else 503)
 
 
 class MetricsPage:
