@@ -223,7 +223,7 @@ def measure(
         server.ask(**items[-1], n=1, tokens=4, seed=0)
     for turn in range(rounds):
         for place, n in enumerate(ns):
-            item = items[(turn * len(ns) + place) % len(items)]
+            item = items[(turn + place * rounds) % len(items)]  # every count of completions meets every item, if there are few
             for server in servers if turn % 2 == 0 else servers[::-1]:
                 answer = server.ask(**item, n=n, tokens=tokens, seed=turn)
                 found.setdefault((server.label, n), []).append(answer)
@@ -233,20 +233,24 @@ def measure(
 def table(found: dict[tuple[str, int], list[dict[str, Any]]], ns: list[int], base: str, given: argparse.Namespace) -> None:
     clock, bandwidth = "cpu" if given.cpu else "seconds", given.bandwidth
     labels = list(dict.fromkeys(label for label, _ in found))
-    print(f"{'engine':<16}" + "".join(f"{f'N={n}':>9}{'ratio':>7}" for n in ns) + f"{'MiB':>8}{'accepted':>10}")
+    print(f"{'engine':<16}" + "".join(f"{f'N={n}':>9}{'ratio':>7}" for n in ns) + f"{'MiB':>8}{'accepted':>14}")
     for label in labels:
         line = f"{label:<16}"
         for n in ns:
             speeds, bases = _speeds(found[label, n], clock), _speeds(found[base, n], clock)
             ratio = statistics.median(one / other for one, other in zip(speeds, bases, strict=True))
             line += f"{statistics.median(speeds):>9.1f}{ratio:>7.2f}"
-        items = [item for n in ns for item in found[label, n]]
-        drafted = sum(item.get("drafted", 0) for item in items)
-        share = f"{sum(item.get('accepted', 0) for item in items) / drafted:.2f}" if drafted else "-"
-        print(line + f"{max(item['peak'] for item in items):>8.0f}{share:>10}")
+        peak = max(item["peak"] for n in ns for item in found[label, n])
+        print(line + f"{peak:>8.0f}{' '.join(_accepted(found[label, n]) for n in ns):>14}")
         if bandwidth:
             steps = [statistics.median(_speeds(found[label, n], clock)) / n for n in ns]
             print(f"{'  bandwidth':<16}" + "".join(f"{given.weights * step / bandwidth:>16.3f}" for step in steps))
+
+
+def _accepted(items: list[dict[str, Any]]) -> str:
+    """The share of what was drafted."""
+    drafted = sum(item.get("drafted", 0) for item in items)
+    return f"{sum(item.get('accepted', 0) for item in items) / drafted:.2f}" if drafted else "-"
 
 
 def _speeds(items: list[dict[str, Any]], clock: str) -> list[float]:
@@ -272,6 +276,7 @@ def main() -> None:
     parser.add_argument("--vllm-model", default="", help="a folder with the same weights")
     parser.add_argument("--vllm-eager", action="store_true", help="without compilation: it starts sooner")
     parser.add_argument("--speculation", action="store_true")
+    parser.add_argument("--texts", default=",".join(TEXTS), help="those that --speculation decodes")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--options", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -300,8 +305,9 @@ def bench(given: argparse.Namespace) -> None:
         if given.speculation:
             for name, options in SPECULATIONS.items():
                 servers.append(Server(name, "ours", {**torch_options, "speculation": options}))
-            for title, texts in TEXTS.items():
-                print(title)
+            for title in given.texts.split(","):
+                texts = TEXTS[title]
+                print(title, flush=True)
                 table(measure(servers, [plain(*text) for text in texts], ns, given.tokens, given.rounds), ns, "none", given)
             return
         for name in given.engines.split(","):

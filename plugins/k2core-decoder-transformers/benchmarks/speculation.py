@@ -21,6 +21,7 @@ from typing import Any
 
 from k2core_decoder_transformers.config import TransformersConfig
 from k2core_decoder_transformers.engine.core import Engine
+from k2core_decoder_transformers.engine.crew import disband
 from k2core_decoder_transformers.engine.job import Job, agreed
 from k2core_decoder_transformers.loading import load
 from k2core_decoder_transformers.speculation import SpeculationConfig
@@ -132,6 +133,7 @@ def replay(drafter: Any, prompt: list[int], texts: list[list[int]]) -> tuple[int
 def count_only(args: argparse.Namespace) -> None:
     config = TransformersConfig(model=args.model)
     engine, n = Engine(config, load(config), None), max(args.n)
+    disband()
     try:
         jobs = {kind: [decode(engine, text, n, args.tokens, args.temperature)[1][0] for text in TEXTS[kind]] for kind in TEXTS}
     finally:
@@ -175,6 +177,7 @@ def main() -> None:
         return
     config = TransformersConfig(model=args.model)
     loaded = load(config)
+    disband()
     engines = {
         name: Engine(config, loaded, speculation_for(option, loaded, threading.Event())) for name, option in modes(args).items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,3 +82,37 @@ def test_other_threads_keep_their_number() -> None:
     assert found == [1]
     assert torch.ones(1).sum() == 1
     assert torch.get_num_threads() == 4
+
+
+def test_disbanded_threads_are_gone_and_come_again_when_needed() -> None:
+    if crew._pause() is None:
+        pytest.skip("torch does not compute with GNU's OpenMP here")
+    counts: list[int] = []
+
+    def count() -> None:
+        counts.append(len(list(Path("/proc/self/task").iterdir())))
+
+    def work() -> None:
+        torch.set_num_threads(3)
+        x = torch.randn(400, 400)
+        count()
+        for _ in range(2):
+            x @ x
+            x.mul(2).tanh()
+            count()
+            crew.disband()
+            count()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    before, working, gone, again, gone_again = counts
+    assert working > before
+    assert again == working
+    assert gone < working
+    assert gone_again == gone
+
+
+def test_without_gnus_openmp_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "_pause", lambda: None)
+    crew.disband()

@@ -192,6 +192,23 @@ def test_lengths_are_the_best_of_all() -> None:
             assert rate(best) <= 1.0301 * rate([0, 0, 0])
 
 
+def test_rows_that_a_pass_is_filled_up_with_are_used() -> None:
+    """9 to 16 rows cost the same: of 8 sequences drafting pays for 8 tokens where it does not for one."""
+    cost = CostModel(lambda rows: rows if rows <= 8 else -(-rows // 8) * 8)
+    for rows, seconds in ((8, 1.0), (13, 1.4), (24, 2.0)):
+        for _ in range(3):
+            cost.learn(rows, seconds)
+    assert cost.seconds(9) == cost.seconds(16) == pytest.approx(1.4 * cost.seconds(8))
+    pace = Pace()
+    pace.cost = cost
+    pace.stepped(8, 0, 0, 1.0, 0.0)
+    for i in range(8):
+        for _ in range(40):
+            pace.acceptance.learn(i, 4, 1, 1)
+    assert sum(pace.lengths([Ask(i, 1, 4) for i in range(8)])) == 8
+    assert sum(pace.lengths([Ask(i, 1 if i < 2 else 0, 4) for i in range(8)])) == 0
+
+
 def test_the_ledger_bounds_what_a_run_of_bad_luck_costs() -> None:
     pace = Pace()
     pace.stepped(1, 0, 0, 0.01, 0.0)

@@ -39,7 +39,13 @@ class Work:
         self._loop.call_soon_threadsafe(self.session.emit, event)
 
     def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine in the event loop, for the thread; it is cancelled when the training is to stop."""
+        """The result of a coroutine in the event loop, for the thread; it is cancelled when the training is to stop.
+
+        What computes meanwhile is somebody else, such as a decoder, who gets the cores.
+        """
+        from k2core_decoder_transformers.engine.crew import disband
+
+        disband()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         while True:
             try:

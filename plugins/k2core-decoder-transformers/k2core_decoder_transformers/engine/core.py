@@ -16,7 +16,7 @@ from ..model import forward_for
 from ..model.batch import Batch, Rows
 from ..model.cache import Cache, rounded
 from ..speculation.records import Step
-from .crew import Crew
+from .crew import Crew, disband
 from .inbox import Inbox
 from .job import Choice, Job, agreed, draw
 from .kept import Kept
@@ -41,6 +41,8 @@ class Engine:
         self.config, self.loaded, self.speculation = config, loaded, speculation
         self.vocabulary = Vocabulary(loaded.tokenizer)
         self.forward = forward_for(loaded.model, config.fused)
+        if speculation is not None:
+            speculation.pace.cost.computed = self.forward.rows
         weight = next(loaded.model.parameters())
         self.vocab = int(loaded.model.get_output_embeddings().weight.shape[0])
         self.context = min(config.context, loaded.context)
@@ -89,7 +91,10 @@ class Engine:
     def _work(self) -> None:
         crew = Crew(self.config.threads)
         while True:
-            closed, new = self.inbox.take(bool(self._waiting or self._running))
+            busy = bool(self._waiting or self._running)
+            if not busy:
+                disband()
+            closed, new = self.inbox.take(busy)
             for item in new:
                 self._receive(item)
             if closed:

@@ -1,8 +1,12 @@
-"""How many threads compute: as many as others leave cores free."""
+"""How many threads compute: as many as others leave cores free. And that none of them stands about where it is not needed."""
 
 from __future__ import annotations
 
+import ctypes
 import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -36,3 +40,29 @@ class Crew:
         if after is not None:
             free = cores.free_cores(before, after, cores.logical_cores())
             torch.set_num_threads(min(self._most, cores.threads_for(free, cores.usable_cores(), self._most)))
+
+
+def disband() -> None:
+    """End the threads that have computed for the calling thread; its next operation makes new ones, in some 0.1 ms.
+
+    OpenMP gives each thread that computes a team of its own, and keeps it. Where all teams together have more threads than there
+    are cores, GNU's lets those that wait sleep at once instead of spinning, and waking them makes a small model's step 1.6 times
+    as long. So whoever is about to wait for another thread's computing disbands his. Without GNU's OpenMP nothing is done.
+    """
+    if (pause := _pause()) is not None:
+        pause(_SOFT)
+
+
+_SOFT = 1
+"""`omp_pause_soft`: what the program has set stays as it is."""
+
+
+@cache
+def _pause() -> Callable[[int], int] | None:
+    try:
+        maps = Path("/proc/self/maps").read_text()
+        path = next(line.split(maxsplit=5)[5] for line in maps.splitlines() if "libgomp" in line)
+        pause: Callable[[int], int] = ctypes.CDLL(path).omp_pause_resource_all
+    except (OSError, StopIteration, AttributeError):
+        return None
+    return pause

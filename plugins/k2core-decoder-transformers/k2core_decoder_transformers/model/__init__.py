@@ -19,6 +19,9 @@ class Forward(Protocol):
     """Bytes that one token takes in the cache."""
 
     def __call__(self, batch: Batch) -> Tensor: ...
+    def rows(self, count: int) -> int:
+        """How many rows a pass over so many really computes."""
+
     def refresh(self) -> None:
         """Take over weights that were changed in place."""
 

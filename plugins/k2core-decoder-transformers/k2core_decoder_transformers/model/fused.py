@@ -174,6 +174,10 @@ class Fused:
         for part in self._all():
             part.refresh()
 
+    def rows(self, count: int) -> int:
+        """With those that it is filled up with."""
+        return bucket(count)
+
     @torch.no_grad()
     def take(self, array_of: Callable[[Tensor], Tensor]) -> None:
         """Take over other weights: `array_of` a parameter of the model is its new value. `refresh` cannot be used any more then."""

@@ -81,6 +81,10 @@ class Modules:
         for parameter in self.model.parameters():
             parameter.copy_(array_of(parameter))
 
+    def rows(self, count: int) -> int:
+        """No more than asked for."""
+        return count
+
     def refresh(self) -> None:
         """Nothing to do: the modules' own weights are used."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from statistics import median
 
 KEPT = 9
@@ -22,7 +23,9 @@ class CostModel:
     violators) and interpolated. Decisions depend on ratios of the shape.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, computed: Callable[[int], int] = lambda rows: rows) -> None:
+        """`computed`: how many rows a pass over so many really computes. Those that it is filled up with cost like others."""
+        self.computed = computed
         self._level = 0.0
         self._times: dict[int, deque[float]] = {}
         self._rows: list[int] = []
@@ -32,6 +35,7 @@ class CostModel:
         """A step of `rows` rows took `seconds`."""
         if rows < 1 or seconds <= 0.0:
             return
+        rows = self.computed(rows)
         key = _bucket(rows)
         times = self._times.setdefault(key, deque(maxlen=KEPT))
         if not self._level:
@@ -48,6 +52,7 @@ class CostModel:
 
     def shape(self, rows: int) -> float:
         """Relative cost, linear between what was seen; outside of it by the prior's slope."""
+        rows = self.computed(rows)
         if not self._rows:
             return _prior(rows)
         at = bisect_left(self._rows, rows)
@@ -60,7 +65,7 @@ class CostModel:
 
     def known(self, rows: int) -> bool:
         """Whether steps of about that many rows have been seen."""
-        return len(self._times.get(_bucket(rows), ())) >= TRUSTED
+        return len(self._times.get(_bucket(self.computed(rows)), ())) >= TRUSTED
 
     def _refit(self) -> None:
         self._rows = sorted(self._times)
