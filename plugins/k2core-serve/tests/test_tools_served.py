@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -234,3 +235,12 @@ def test_the_same_of_responses(world: Any, changes: Any, param: str) -> None:
     answer = world.post("/v1/responses", json={"model": "m", "input": "x", **changes})
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"].startswith(param)
+
+
+def test_the_loop_in_the_how_to(world: Any, upstream: Any) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "serve.md").read_text(encoding="utf-8")
+    (block,) = [text for text in page.split("```python\n")[1:] if "def answered" in text]
+    code = block.partition("```")[0].replace("http://127.0.0.1:8000", world.url).replace('model="math"', 'model="m"')
+    names: dict[str, Any] = {}
+    exec(code, names)  # the page's own
+    assert names["answered"]("Oslo?", [WEATHER], lambda name, given: f"{name} of {given['city']}: 3") == "It is: weather of Oslo: 3"
