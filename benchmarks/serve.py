@@ -6,6 +6,8 @@ front of one mock server; every arm has its turn in every round, at concurrency 
 keeps its connections. Columns: requests a second, median and 99th percentile of the latency (ms), the same two of the time to the
 first event of a stream (ms), CPU time of the arm's process a request (ms; for the bare arm the mock server's own). Medians over the
 rounds.
+
+With `--its-hub PYTHON` it measures best of 8 by votes in its place, beside its_hub's gateway: see `serve_its_hub.py`.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class Client(asyncio.Protocol):
             self._answered(head, body)
 
     def _answered(self, head: bytes, body: bytes) -> None:
-        if b" 200 " in head[:20] and b"42" in body and b'"error"' not in body:
+        if b" 200 " in head[:20] and b"boxed{42}" in body and b'"error"' not in body:
             self._load.seconds.append(time.perf_counter() - self._began)
             self._load.first.append(self._first)
         else:
@@ -138,11 +140,11 @@ def cpu(arm: Arm) -> float:
 
 
 @contextmanager
-def ours(upstream: str, log: str, *options: str) -> Iterator[Arm]:
-    """`k2 serve` with a pipeline that passes through."""
+def ours(upstream: str, log: str, *options: str, pipeline: str = PIPELINE) -> Iterator[Arm]:
+    """`k2 serve`, by default with a pipeline that passes through."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "mock.toml")
-        file.write_text(PIPELINE.format(url=upstream))
+        file.write_text(pipeline.format(url=upstream))
         command = [sys.executable, "-m", "k2core", "serve", "--config", str(file), "--port", "0", "--log", log, *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
             assert server.stdout is not None
@@ -228,12 +230,17 @@ def print_table(rows: dict[tuple[str, int, bool], list[Row]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--optillm", metavar="PYTHON", help="an interpreter with optillm 0.4.0")
+    parser.add_argument("--its-hub", metavar="PYTHON", help="an interpreter with its_hub[iaas] 1.2.0: measure best of 8 beside it")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=float, default=0.002, help="of the upstream, in seconds (default: %(default)s)")
     parser.add_argument("--log", default="info", help="level of our log (default: %(default)s)")
     parser.add_argument("--store", metavar="FILE", help="serve.toml for ours, such as one with a store")
     arguments = parser.parse_args()
+    if arguments.its_hub:
+        from serve_its_hub import best_of
+
+        return best_of(arguments.its_hub, arguments.latency, arguments.seconds, arguments.rounds, arguments.log)
     with ExitStack() as stack:
         upstream = stack.enter_context(serving(arguments.latency))
         options = ("--serve", arguments.store) if arguments.store else ()
