@@ -8,9 +8,9 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from types import SimpleNamespace
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from .config import OpenAIConfig
@@ -23,6 +23,32 @@ _TAIL = 0.2
 """Seconds to wait, after the last event, for the end that lets the connection be used again."""
 _LARGE = 2**20
 _LONGEST_ERROR = 65_536
+
+
+class _Telling(aiohttp.payload.Payload):
+    """Tells a reply that its request is on its way: aiohttp holds the headers back until it writes the body."""
+
+    _reply: Reply
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self._reply.sent()
+        await super().write(writer)  # type: ignore[safe-super] # a mixin: the next class has one
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._reply.sent()
+        await super().write_with_length(writer, content_length)
+
+
+class _Body(_Telling, aiohttp.payload.BytesPayload):
+    def __init__(self, body: bytes, reply: Reply) -> None:
+        super().__init__(body, content_type="application/json")
+        self._reply = reply
+
+
+class _LargeBody(_Telling, aiohttp.payload.BytesIOPayload):
+    def __init__(self, body: io.BytesIO, reply: Reply) -> None:
+        super().__init__(body, content_type="application/json")
+        self._reply = reply
 
 
 class Transport:
@@ -43,7 +69,6 @@ class Transport:
             headers={**plain, **config.headers, **secret_headers},
             timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
             trust_env=config.trust_env,
-            trace_configs=[_telling()],
         )
 
     async def close(self) -> None:
@@ -84,8 +109,8 @@ class Transport:
         return f"did not answer within {self._config.first_timeout:g} s"
 
     async def _talk(self, body: bytes, reply: Reply, alarm: asyncio.Timeout, total: float) -> bytes:
-        data = body if len(body) < _LARGE else io.BytesIO(body)
-        response = await self._session.post(self._url, data=data, allow_redirects=False, trace_request_ctx=reply)
+        data = _Body(body, reply) if len(body) < _LARGE else _LargeBody(io.BytesIO(body), reply)
+        response = await self._session.post(self._url, data=data, allow_redirects=False)
         try:
             if response.status != 200:
                 raise self._fail.http(response.status, response.headers, await _beginning(response.content))
@@ -128,17 +153,6 @@ class Transport:
             async with asyncio.timeout(_TAIL):
                 while await content.readany():
                     pass
-
-
-def _telling() -> aiohttp.TraceConfig:
-    """Tells a request's reply when its first bytes go to the socket: aiohttp asks in the same step of the loop, right before."""
-
-    async def sent(session: aiohttp.ClientSession, context: SimpleNamespace, chunk: aiohttp.TraceRequestChunkSentParams) -> None:
-        context.trace_request_ctx.sent()
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_chunk_sent.append(sent)
-    return tracing
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:
