@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,6 +32,32 @@ def test_litellm(server: Any) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == REPLY
     response = litellm.responses(input="What is 6 times 7?", **options)
     assert REPLY in str(response.output)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_litellm_with_tools(shared: Any) -> None:
+    """A call comes back, streamed and not, in litellm's own form."""
+    litellm = pytest.importorskip("litellm")
+    from aiohttp import web
+
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+
+    def calls(body: dict[str, Any]) -> web.Response:
+        assert body["tools"][0]["function"]["name"] == "weather"
+        chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+        data = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+        return web.Response(body=data, content_type="text/event-stream")
+
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    messages = [{"role": "user", "content": "Oslo?"}]
+    with shared.api_server(calls) as api, shared.serve(shared.write(shared.SINGLE, url=api.base_url)) as running:
+        options = {"model": "openai/m", "api_base": f"{running.url}/v1", "api_key": "none", "messages": messages, "tools": tools}
+        whole = litellm.completion(**options)
+        whole_again = litellm.stream_chunk_builder(list(litellm.completion(**options, stream=True)))
+    for answer in (whole, whole_again):
+        (made,) = answer.choices[0].message.tool_calls
+        assert (made.function.name, json.loads(made.function.arguments)) == ("weather", {"city": "Oslo"})
+        assert answer.choices[0].finish_reason == "tool_calls"
 
 
 @pytest.mark.filterwarnings("ignore")
