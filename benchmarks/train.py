@@ -87,8 +87,8 @@ def ours_grpo(folder: str, out: str, turns: Turns) -> None:
             return [Verdict(candidate_id=c.id, status="correct", score=worth(c.text)) for c in candidates]
 
     class Paced(Loop):
-        def _make(self) -> None:
-            super()._make()
+        def _train_step(self) -> None:
+            super()._train_step()
             turns.ended()
 
     training.Loop = Paced  # type: ignore[misc] # it is looked up when it trains
@@ -126,8 +126,8 @@ def ours_sft(folder: str, out: str, turns: Turns) -> None:
     from k2core import PipelineConfig, Runtime
 
     class Paced(Loop):
-        def _make(self) -> None:
-            super()._make()
+        def _train_step(self) -> None:
+            super()._train_step()
             turns.ended()
 
     trainer.Loop = Paced  # type: ignore[misc] # it is looked up when it trains

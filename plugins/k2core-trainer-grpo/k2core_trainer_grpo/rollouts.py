@@ -115,6 +115,7 @@ class Roller:
         self._session, self._config, self._render, self._text_of = session, config, render, text_of
         self._prompting = Prompting.of(session.effective)
         self.score = self._prompting.score
+        """What an answer with such verdicts is worth, 0..1; None where they do not say."""
         self.max_tokens = config.max_tokens or self._prompting.sampling.max_tokens
         self._format = re.compile(config.reward.format, re.DOTALL)
 

@@ -87,10 +87,10 @@ class Loop:
         """Every step that is left. Raises `Stopped`, then with a checkpoint, `TrainingError` and `DiskError`."""
         with closing(self._resumed()) as self._metrics, self._live:
             try:
-                self._tell()
+                self._record()
                 while self._step < self._learner.steps:
                     self._work.check()
-                    self._make()
+                    self._train_step()
             except Stopped:
                 self._save()
                 raise
@@ -109,7 +109,7 @@ class Loop:
         self._learner.begin(state)
         return Metrics(self._folder, state["metrics"] if state else 0)
 
-    def _make(self) -> None:
+    def _train_step(self) -> None:
         """A step, its checkpoint, and its line."""
         learner, every = self._learner, self._config.checkpoint.every
         began, skipped = time.perf_counter(), learner.optimizer.skipped
@@ -122,9 +122,9 @@ class Loop:
             self._work.emit(Skipped(reason="gradient not finite", count=learner.optimizer.skipped, examples=where))
         if every and self._step % every == 0:
             self._save()
-        self._tell()
+        self._record()
 
-    def _tell(self) -> None:
+    def _record(self) -> None:
         """Write the line of the step that was made, with what is measured after it, unless it is written."""
         if self._unwritten is None:
             return
