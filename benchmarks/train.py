@@ -1,10 +1,15 @@
-"""Seconds a step and peak memory of our trainers and of TRL's, side by side.
+"""Seconds a step and peak memory of our trainers and of TRL's, side by side, and seconds a step of verl's GRPO beside them.
 
-    python benchmarks/train.py --trl PYTHON
+    python benchmarks/train.py --trl PYTHON --verl .venv-verl/bin/python
 
 PYTHON is the interpreter of an environment with trl 1.16.0; without it only ours are shown. Each trainer lives in a process of
 its own and makes a step when it is its turn: the rounds are interleaved, and medians of the rounds' ratios are shown. Only ratios
 within one run mean something.
+
+verl (`make verl` builds its environment) cannot be interleaved, as Ray starts once for all steps. It makes as many steps as there
+are rounds, between the two halves of them, while the others wait; medians are compared. Its step is the work of several
+processes, whose processor time and memory are not measured. Its rewards are the verifier `math`'s, and with the rollout `k2core` it
+computes with transformers on the CPU.
 
 GRPO: 2 prompts with 8 completions of up to 16 tokens each, the same rewards (the share of a text's characters that are "e"), one
 optimiser step. SFT: 8 conversations, the same for both, one optimiser step. The models: a random one of 2 layers and width 64, and
@@ -32,6 +37,7 @@ QUESTIONS = [f"A gardener plants {n} rows of 12 tulips. How many tulips are ther
 ANSWERS = [f"There are {n} rows with 12 tulips in each, so there are {n} * 12 = {12 * n} tulips." for n in range(3, 35)]
 ROWS = 8
 LR = 1e-5
+VERL_STEP = Path(__file__).parents[1] / "plugins/k2core-trainer-verl/benchmarks/step.py"
 
 
 def worth(text: str) -> float:
@@ -68,6 +74,7 @@ def ours_grpo(folder: str, out: str, turns: Turns) -> None:
     from collections.abc import Sequence
 
     from k2core_trainer_grpo import Grpo, training
+    from k2core_training.looping import Loop
 
     from k2core import Candidate, PipelineConfig, Plugin, PluginConfig, Problem, Registry, Runtime, Task, Verdict, hookimpl
 
@@ -79,12 +86,12 @@ def ours_grpo(folder: str, out: str, turns: Turns) -> None:
         async def k2_verify(self, candidates: Sequence[Candidate]) -> Sequence[Verdict]:
             return [Verdict(candidate_id=c.id, status="correct", score=worth(c.text)) for c in candidates]
 
-    class Paced(training.Training):
-        def log(self, values: dict[str, float], live: Any) -> None:
-            super().log(values, live)
+    class Paced(Loop):
+        def _train_step(self) -> None:
+            super()._train_step()
             turns.ended()
 
-    training.Training = Paced  # type: ignore[misc] # the plugin looks it up when it trains
+    training.Loop = Paced  # type: ignore[misc] # it is looked up when it trains
     model = {"model": folder, "dtype": "float32", "threads": 1}
     trainer = {
         "use": "grpo",
@@ -114,15 +121,16 @@ def ours_grpo(folder: str, out: str, turns: Turns) -> None:
 
 def ours_sft(folder: str, out: str, turns: Turns) -> None:
     from k2core_trainer_sft import trainer
+    from k2core_training.looping import Loop
 
     from k2core import PipelineConfig, Runtime
 
-    class Paced(trainer.Training):
-        def _one(self, live: Any) -> None:
-            super()._one(live)
+    class Paced(Loop):
+        def _train_step(self) -> None:
+            super()._train_step()
             turns.ended()
 
-    trainer.Training = Paced  # type: ignore[misc] # it is looked up when it trains
+    trainer.Loop = Paced  # type: ignore[misc] # it is looked up when it trains
     file = Path(out).with_suffix(".jsonl")
     lines = [
         json.dumps({"messages": [*asked(question), *said(answer)]}) for question, answer in zip(QUESTIONS, ANSWERS, strict=True)
@@ -259,19 +267,29 @@ class Server:
         self.process.wait()
 
 
-def measure(servers: list[Server], rounds: int, warm: int) -> dict[str, list[dict[str, float]]]:
+def measure(servers: list[Server], rounds: range) -> dict[str, list[dict[str, float]]]:
     """Interleaved: each makes a step before the first makes another."""
     found: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
-    for turn in range(warm + rounds):
+    for turn in rounds:
         for server in servers if turn % 2 == 0 else servers[::-1]:
             answer = server.step()
             print(f"round {turn}: {server.name} {answer}", file=sys.stderr, flush=True)
-            if turn >= warm:
-                found[server.name].append(answer)
+            found[server.name].append(answer)
     return found
 
 
-def table(found: dict[str, list[dict[str, float]]], base: str) -> None:
+def verl_steps(python: str, folder: Path, scratch: Path, steps: int) -> list[float]:
+    """Seconds of so many steps of verl's, after a first one."""
+    questions = scratch / "questions.json"
+    questions.write_text(json.dumps(QUESTIONS), encoding="utf-8")
+    size = {"prompts": COMPLETIONS // GROUP, "group": GROUP, "max-tokens": LENGTH, "steps": steps + 1, "threads": 1}
+    command = [python, str(VERL_STEP), "--json", "--model", str(folder), "--questions", str(questions)]
+    command += [word for name, value in size.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return [float(seconds) for seconds in json.loads(done.stdout.splitlines()[-1])][1:]
+
+
+def table(found: dict[str, list[dict[str, float]]], base: str, verl: list[float]) -> None:
     print(f"{'trainer':<16}{'s/step':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}{'MiB':>8}{'ratio':>8}")
     for name, items in found.items():
         line = f"{name:<16}"
@@ -280,6 +298,9 @@ def table(found: dict[str, list[dict[str, float]]], base: str) -> None:
             ratio = statistics.median(one[column] / other[column] for one, other in pairs)
             line += f"{statistics.median(item[column] for item in items):>{8 if column == 'peak' else 10}.{digits}f}{ratio:>8.2f}"
         print(line)
+    if verl:
+        seconds, other = statistics.median(verl), statistics.median(item["seconds"] for item in found[base])
+        print(f"{'verl-grpo':<16}{seconds:>10.4f}{seconds / other:>8.2f}   {len(verl)} steps, not interleaved")
 
 
 def models(names: list[str], root: Path) -> dict[str, Path]:
@@ -294,8 +315,6 @@ def models(names: list[str], root: Path) -> dict[str, Path]:
 
 def make(name: str, folder: str) -> None:
     """In a process of its own, so that this one stays small."""
-    import importlib.util
-
     if name == "135m":
         from k2core_decoder_transformers import TransformersConfig
         from k2core_decoder_transformers.loading import load
@@ -304,18 +323,16 @@ def make(name: str, folder: str) -> None:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         return
-    tiny = Path(__file__).parents[1] / "plugins/k2core-decoder-transformers/tests/tiny.py"
-    spec = importlib.util.spec_from_file_location("tiny", tiny)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.make(Path(folder), "llama", width=64, context=512, spread=0.02)
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from tiny_models import tiny
+
+    tiny().make(Path(folder), "llama", width=64, context=512, spread=0.02)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trl", metavar="PYTHON", help="interpreter with trl 1.16.0")
+    parser.add_argument("--verl", metavar="PYTHON", help="interpreter with verl 0.9.1, such as .venv-verl/bin/python")
     parser.add_argument("--models", default="tiny,135m")
     parser.add_argument("--methods", default="grpo,sft")
     parser.add_argument("--rounds", type=int, default=0, help="by default 40 for the tiny model, 8 for the other")
@@ -335,12 +352,18 @@ def main() -> None:
 
 def bench(given: argparse.Namespace, method: str, name: str, folder: Path, scratch: Path) -> None:
     servers: list[Server] = []
+    rounds, warm = given.rounds or (40 if name == "tiny" else 8), 3 if name == "tiny" else 1
     try:
         for side, python in (("ours", sys.executable), ("trl", given.trl)):
             if python:
                 servers.append(Server(f"{side}-{method}", folder, scratch / f"{side}-{method}-{name}", python))
         print(f"{method}, {name}")
-        table(measure(servers, given.rounds or (40 if name == "tiny" else 8), 3 if name == "tiny" else 1), servers[-1].name)
+        measure(servers, range(-warm, 0))
+        found = measure(servers, range(rounds // 2))
+        verl = verl_steps(given.verl, folder, scratch, rounds) if given.verl and method == "grpo" else []
+        for side, more in measure(servers, range(rounds // 2, rounds)).items():
+            found[side] += more
+        table(found, servers[-1].name, verl)
     finally:
         for server in servers:
             server.close()

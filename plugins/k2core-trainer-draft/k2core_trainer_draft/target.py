@@ -10,18 +10,16 @@ import torch
 from k2core_decoder_transformers import LoraAdapter, TransformersConfig
 from k2core_decoder_transformers.loading import load
 from k2core_decoder_transformers.loading.loaded import Loaded
-from k2core_decoder_transformers.loading.loaded import Stopped as LoadingStopped
 from k2core_decoder_transformers.sampling.drawing import draw_together
 from k2core_decoder_transformers.sampling.noise import Noise
 from k2core_decoder_transformers.sampling.warp import Warp
 from k2core_training.modelling.config import ModelOptions
 from k2core_training.modelling.forward import forward_for, head_of
+from k2core_training.modelling.loading import loading
 from k2core_training.modelling.packed import Packed
 from k2core_training.saving import replacing
-from k2core_training.working import Stopped, Work
+from k2core_training.working import Work
 from torch import Tensor
-
-from k2core.errors import ConfigError
 
 from .loss import PART, Top, Whole
 from .rollouts import Rollout, packs
@@ -41,12 +39,8 @@ def loaded(options: ModelOptions, work: Work) -> Loaded:
         context=1 << 24,
         lora=adapters,
     )
-    try:
+    with loading():
         return load(config, work.stop)
-    except LoadingStopped as error:
-        raise Stopped(str(error)) from error
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error), "trainer.model") from error
 
 
 class Target:

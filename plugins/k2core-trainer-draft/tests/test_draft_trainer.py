@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from k2core_trainer_draft import Draft  # noqa: E402
 from k2core_training.events import Stepped  # noqa: E402
+from k2core_training.following.metrics import is_clock, read  # noqa: E402
 
 from k2core import DecodeRequest, Message, PipelineConfig, Plugin, PluginConfig, Problem, Runtime, Task, hookimpl  # noqa: E402
 from k2core.errors import ConfigError  # noqa: E402
@@ -161,12 +161,11 @@ def test_an_interrupted_training_goes_on_to_the_bit(target: Path, tmp_path: Path
     trained(tables(target, tmp_path / "parts", resume=True, **options))
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    clocks = {"step_seconds", "tokens_per_second"}
-    read: Callable[[str], list[Any]] = lambda name: [  # noqa: E731
-        {key: value for key, value in json.loads(line).items() if key not in clocks}
-        for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+    lines = [
+        [{key: value for key, value in row.items() if not is_clock(key)} for row in read(tmp_path / name)]
+        for name in ("whole", "parts")
     ]
-    assert read("whole") == read("parts")
+    assert lines[0] == lines[1]
 
 
 def test_chats_of_a_file_lose_their_last_answers(target: Path, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ class Grpo(Plugin):
         work = Work(session)
 
         def train() -> TrainReport:
-            from .training import Training
+            from .training import train as really  # torch takes seconds to import, for which the loop must not stand still
 
-            return Training.run(work, session, self.config, tasks)
+            return really(self.config, work, tasks)
 
         return await work.run(train)

@@ -31,6 +31,9 @@ class LossOptions(OptionTable):
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the model that training began with, which is held in memory besides then."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the entropy bonus: this times the entropy of the distribution at `temperature` is taken off each token's loss. Then
+    groups of equal rewards are computed, too."""
     importance_cap: Annotated[float, Field(ge=0)] = 0.0
     """Above 0: weigh tokens by how much likelier the trainer finds them than the rollout engine did, at most this (truncated
     importance sampling). For engines that compute otherwise than the trainer; needs `temperature` 1."""

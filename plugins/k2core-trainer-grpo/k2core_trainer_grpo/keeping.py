@@ -15,15 +15,18 @@ from .rollouts import Sample
 
 
 class Samples:
-    """`samples.jsonl`: some completions of each step, for people to read. What follows `at` is cut off."""
+    """`samples.jsonl`: some completions of each step, for people to read."""
 
-    def __init__(self, folder: Path, at: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.path = folder / "samples.jsonl"
         try:
             self._file: IO[bytes] = self.path.open("ab", buffering=0)
-            self._file.truncate(at)
         except OSError as error:
             raise DiskError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def cut(self, at: int) -> None:
+        """Forget what follows so many bytes."""
+        self._file.truncate(at)
 
     @property
     def offset(self) -> int:

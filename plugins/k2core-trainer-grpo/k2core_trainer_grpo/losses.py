@@ -74,6 +74,15 @@ def divergence(logprobs: Tensor, reference: Tensor, kind: Estimator = "k3") -> T
     return (apart.exp() - apart - 1).clamp(-10.0, 10.0)
 
 
+def entropy_bonus(entropy: Tensor, coefficient: float) -> Tensor:
+    """[tokens], to be added to the loss: -coefficient H, of `entropy` [tokens], that of the distribution each token was drawn from.
+
+    So a positive coefficient rewards a policy for staying undecided (Williams and Peng 1991, "Function optimization using
+    connectionist reinforcement learning algorithms"; Mnih et al. 2016, A3C, arXiv:1602.01783, 4).
+    """
+    return -coefficient * entropy
+
+
 def importance(old: Tensor, rollout: Tensor, most: float) -> Tensor:
     """[tokens], no gradient: min(exp(old - rollout), most), of what trainer and rollout engine computed for one policy.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 
 from k2core_sampler.config import SamplingConfig
 from k2core_sampler.prompt import solver_messages
+from k2core_training.ordering import seed_of
 
 from k2core.concurrency import gather
 from k2core.errors import ConfigError, LimitExceeded, PluginError, explain
@@ -98,6 +98,7 @@ class Prompting:
 
     def score(self, verdicts: Sequence[Verdict]) -> float | None:
         """As the kernel's: the weighted mean, or what the last verifier for the undecided said. None where there is no verdict."""
+        verdicts = [verdict for verdict in verdicts if verdict.status != "error"]
         if late := [verdict for verdict in verdicts if verdict.verifier in self.later]:
             return late[-1].score
         total = sum(self.weights[verdict.verifier] for verdict in verdicts)
@@ -113,6 +114,8 @@ class Roller:
         """`render` makes a request's prompt tokens, as the decoder does, and `text_of` the text of tokens."""
         self._session, self._config, self._render, self._text_of = session, config, render, text_of
         self._prompting = Prompting.of(session.effective)
+        self.score = self._prompting.score
+        """What an answer with such verdicts is worth, 0..1; None where they do not say."""
         self.max_tokens = config.max_tokens or self._prompting.sampling.max_tokens
         self._format = re.compile(config.reward.format, re.DOTALL)
 
@@ -219,7 +222,7 @@ class Roller:
         if failed is not None:
             found.skip("verifier failed", f"{failed.verifier}: {failed.reason}")
             return None
-        score = self._prompting.score([verdict for verdict in verdicts if verdict.status != "error"])
+        score = self._prompting.score(verdicts)
         if score is None:
             found.skip("no verdict", f"no verifier judged a completion of {task.problem.id}")
         return score
@@ -233,8 +236,3 @@ class Roller:
             worth += reward.format_weight
         rollout = [token.logprob for token in drawn]
         return Sample(task, 0, prompt, ids, rollout, text, completion.finish, score, worth)
-
-
-def seed_of(*parts: int) -> int:
-    """A seed in 0..2**31-1 of the parts: the same parts, the same seed."""
-    return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=4).digest(), "big") >> 1

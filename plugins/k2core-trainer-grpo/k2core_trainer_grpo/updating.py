@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from k2core_training.modelling.head import Scored
+from k2core_training.modelling.packed import Packed
 from k2core_training.modelling.policy import Policy
 from k2core_training.optimizing import Optimizer
 from k2core_training.packing import TokenSequence, pack
@@ -92,62 +93,54 @@ class Updater:
         reference: dict[int, Tensor] | None,
         sums: Sums,
     ) -> float:
-        """The gradient of a minibatch's loss. Samples without advantage have none, and are left out where there is no KL term."""
+        """The gradient of a minibatch's loss. Samples without advantage are left out where nothing else gives them one."""
         config = self._config
         weights = losses.token_weights([self._counted(samples[i]) for i in chosen], config.loss.aggregation, self._horizon)
         weight = dict(zip(chosen, weights, strict=True))
-        active = [i for i in chosen if weight[i] and (samples[i].advantage or reference)]
+        active = [i for i in chosen if weight[i] and (samples[i].advantage or reference or config.loss.entropy)]
         total = 0.0
         for part in self._parts(samples, active):
-            made = self._policy.logprobs(self._packed(samples, part), temperature=config.temperature, entropy=True)
+            some = [samples[i] for i in part]
+            made = self._policy.logprobs(self._packed(some), temperature=config.temperature, entropy=True)
             before = made.logprobs.detach() if old is None else torch.cat([old[i] for i in part])
-            loss = self._loss(samples, part, made.logprobs, before, sums, made.entropy, reference)
-            value = losses.aggregated(loss, [len(samples[i].ids) for i in part], [weight[i] for i in part])
+            start = None if reference is None else torch.cat([reference[i] for i in part])
+            each = self._losses(some, made, before, start, sums)
+            value = losses.aggregated(each, [len(sample.ids) for sample in some], [weight[i] for i in part])
             value.backward()  # type: ignore[no-untyped-call]
             total += float(value.detach())
         return total
 
-    def _loss(
-        self,
-        samples: Sequence[Sample],
-        part: Sequence[int],
-        logprobs: Tensor,
-        old: Tensor,
-        sums: Sums,
-        entropy: Tensor | None,
-        reference: dict[int, Tensor] | None,
-    ) -> Tensor:
-        """[tokens]"""
-        options, counts, device = self._config.loss, [len(samples[i].ids) for i in part], logprobs.device
-        each = torch.tensor([samples[i].advantage for i in part], device=device)[losses.owners(counts, device)]
-        rollout = torch.tensor([value for i in part for value in samples[i].rollout], device=device)
+    def _losses(self, samples: Sequence[Sample], made: Scored, old: Tensor, reference: Tensor | None, sums: Sums) -> Tensor:
+        """[tokens], of the samples' tokens; `old` and `reference` are the log-probabilities before the step and before training."""
+        options, counts, logprobs, entropy = self._config.loss, [len(s.ids) for s in samples], made.logprobs, made.entropy
+        assert entropy is not None
+        each = torch.tensor([s.advantage for s in samples], device=old.device)[losses.owners(counts, old.device)]
+        rollout = torch.tensor([value for s in samples for value in s.rollout], device=old.device)
         ratio = losses.ratios(logprobs, old, counts, options.level)
         loss = losses.clipped(ratio, each, options.clip_low, options.clip_high, options.dual_clip or None)
         if options.importance_cap:
             loss = loss * losses.importance(old, rollout, options.importance_cap)
         low, high = losses.clipped_share(ratio, each, options.clip_low, options.clip_high)
-        logged = {"clip_low": low, "clip_high": high, "policy_kl": losses.divergence(logprobs, old)}
-        if entropy is not None:
-            logged["entropy"] = entropy
+        logged = {"clip_low": low, "clip_high": high, "policy_kl": losses.divergence(logprobs, old), "entropy": entropy}
         if self._config.temperature == 1.0:
             logged["rollout_gap"] = (old - rollout).abs()
+        if options.entropy:
+            loss = loss + losses.entropy_bonus(entropy, options.entropy)
         if reference is not None:
-            apart = losses.divergence(logprobs, torch.cat([reference[i] for i in part]), options.kl_estimator)
+            apart = losses.divergence(logprobs, reference, options.kl_estimator)
             loss, logged["kl"] = loss + options.kl * apart, apart
         sums.add(**logged)
         return loss
 
-    def _packed(self, samples: Sequence[Sample], part: Sequence[int]) -> Any:
-        return self._policy.packed(
-            [TokenSequence([*samples[i].prompt, *samples[i].ids], slice(len(samples[i].prompt), None)) for i in part]
-        )
+    def _packed(self, samples: Sequence[Sample]) -> Packed:
+        return self._policy.packed([TokenSequence([*s.prompt, *s.ids], slice(len(s.prompt), None)) for s in samples])
 
     @torch.no_grad()
     def _scored(self, policy: Policy, samples: Sequence[Sample]) -> dict[int, Tensor]:
         """The log-probabilities [tokens] of every sample, by its index."""
         found: dict[int, Tensor] = {}
         for part in self._parts(samples, range(len(samples))):
-            made = policy.logprobs(self._packed(samples, part), temperature=self._config.temperature)
+            made = policy.logprobs(self._packed([samples[i] for i in part]), temperature=self._config.temperature)
             parts = made.logprobs.split([len(samples[i].ids) for i in part])  # type: ignore[no-untyped-call] # torch's
             found |= zip(part, parts, strict=True)
         return found

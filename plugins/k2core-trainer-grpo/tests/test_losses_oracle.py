@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from k2core_trainer_grpo import advantages, losses  # noqa: E402 # they need torch
+from k2core_training.modelling.head import scored  # noqa: E402
 
 HERE = Path(__file__).parent / "oracle"
 NEAR = {"atol": 1e-5, "rtol": 1e-5}
@@ -51,6 +52,10 @@ def test_it_computes_what_the_library_computes(library: str, case: dict[str, Any
         value, gradient = ours(data, case)
         torch.testing.assert_close(value, torch.tensor(case["loss"]), **NEAR)
         torch.testing.assert_close(gradient, torch.tensor(case["gradient"]), **NEAR)
+    elif case["what"] == "bonus":
+        value, gradient = with_bonus(data, case)
+        torch.testing.assert_close(value, torch.tensor(case["loss"]), **NEAR)
+        torch.testing.assert_close(gradient, torch.tensor(case["gradient"]), **NEAR)
     elif case["what"] == "advantages":
         made = advantages.advantages(torch.tensor(data["rewards"]), torch.tensor(data["groups"]), case["kind"])
         torch.testing.assert_close(made, torch.tensor(case["values"]), **NEAR)
@@ -81,6 +86,20 @@ def ours(data: dict[str, Any], case: dict[str, Any]) -> tuple[Any, Any]:
     return value, torch.cat(gradients)
 
 
+def with_bonus(data: dict[str, Any], case: dict[str, Any]) -> tuple[Any, Any]:
+    """Loss and gradient [tokens, vocabulary] by the logits, which the head makes with an identity for weights."""
+    counts, place = data["counts"], torch.arange(GENERATE.LONGEST)
+    logits = GENERATE.scores(case["seed"])[place < torch.tensor(counts).unsqueeze(1)].requires_grad_()
+    labels, eye = torch.zeros(len(logits), dtype=torch.long), torch.eye(GENERATE.VOCABULARY)
+    made = scored(logits, eye, None, labels, temperature=case["temperature"], entropy=True)
+    each = torch.tensor(data["advantages"])[losses.owners(counts)]
+    old = made.logprobs.detach() + torch.tensor(data["old"]) - torch.tensor(data["logprobs"])
+    loss = losses.clipped(losses.ratios(made.logprobs, old, counts), each, case["low"], case["high"], case["dual"])
+    loss = loss + losses.entropy_bonus(made.entropy, case["entropy"])
+    value = losses.aggregated(loss, counts, losses.token_weights(counts, case["how"], GENERATE.LONGEST))
+    return value.detach(), torch.autograd.grad(value, logits)[0]
+
+
 @pytest.mark.parametrize("library", ["verl", "trl"])
 def test_the_files_hold_what_the_library_computes(library: str) -> None:
     """Where it is installed: `make verl`, or an environment with trl 1.16.0."""
@@ -90,5 +109,7 @@ def test_the_files_hold_what_the_library_computes(library: str) -> None:
     for one, other in zip(json.loads(json.dumps(fresh)), known, strict=True):
         assert one.keys() == other.keys()
         for key, value in one.items():
-            numbers = isinstance(value, float | list)
-            assert other[key] == (pytest.approx(value, abs=1e-6) if numbers else value)
+            if isinstance(value, float | list):
+                torch.testing.assert_close(torch.tensor(other[key]), torch.tensor(value), atol=1e-6, rtol=1e-6)
+            else:
+                assert other[key] == value

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from k2core_trainer_grpo.config import THINK_ANSWER
 from k2core_trainer_grpo.prompts import Prompts
-from k2core_trainer_grpo.rollouts import Prompting, seed_of
+from k2core_trainer_grpo.rollouts import Prompting
 from k2core_trainer_grpo.shaping import overlong_penalty, uniform
+from k2core_training.ordering import seed_of
 
 from k2core import Problem, Task, Verdict
 

@@ -16,7 +16,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from k2core import ConfigError  # noqa: E402 # after the check for torch
+from k2core_training.following.metrics import is_clock  # noqa: E402 # after the check for torch
+
+from k2core import ConfigError  # noqa: E402
 from k2core.events import CallStarted, Event  # noqa: E402
 
 BENCH = Path(__file__).with_name("grpo_bench.py")
@@ -43,7 +45,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without what the machine's speed decides."""
-    return [{k: v for k, v in row.items() if not k.startswith("seconds") and k != "tokens_per_second"} for row in rows]
+    return [{k: v for k, v in row.items() if not is_clock(k)} for row in rows]
 
 
 def test_what_is_rewarded_becomes_likelier(folder: Path, tmp_path: Path) -> None:
@@ -139,9 +141,16 @@ def test_cancelled_it_leaves_a_checkpoint_and_goes_on(folder: Path, tmp_path: Pa
 
 
 def test_an_adapter_with_a_planner_through_a_folder(folder: Path, tmp_path: Path) -> None:
-    """LoRA, KL against the start, plans, weights as files, several minibatches, Dr. GRPO: all in one."""
+    """LoRA, KL against the start, entropy bonus, plans, weights as files, several minibatches, Dr. GRPO: all in one."""
     out = tmp_path / "out"
-    loss = {"advantage": "dr-grpo", "aggregation": "seq-mean-token-sum-norm", "kl": 0.05, "dual_clip": 3.0, "importance_cap": 2.0}
+    loss = {
+        "advantage": "dr-grpo",
+        "aggregation": "seq-mean-token-sum-norm",
+        "kl": 0.05,
+        "entropy": 0.01,
+        "dual_clip": 3.0,
+        "importance_cap": 2.0,
+    }
     options = {"model": {"lora": {"rank": 4}}, "plan": True, "weights": "folder", "minibatches": 2, "epochs": 2, "loss": loss}
     config = bench.tables(folder, out, **options, optimizer={"lr": 1e-2})
     config["planner"] = {"use": "think", "max_tokens": 8}

@@ -17,6 +17,8 @@ from k2core_trainer_grpo.rollouts import Sample  # noqa: E402
 from k2core_trainer_grpo.updating import Updater  # noqa: E402
 from k2core_training.modelling.config import ModelOptions  # noqa: E402
 from k2core_training.modelling.policy import Policy  # noqa: E402
+from k2core_training.optimizing import Optimizer  # noqa: E402
+from k2core_training.options import OptimizerOptions  # noqa: E402
 
 from k2core import Problem, Task  # noqa: E402
 
@@ -66,9 +68,10 @@ def plain(policy: Policy, batch: list[Sample], config: GrpoConfig, horizon: int)
     for sample, advantage, weight in zip(batch, each, weights, strict=True):
         ids = torch.tensor([[*sample.prompt, *sample.ids]])
         logits = policy.base(ids, use_cache=False).logits[0, len(sample.prompt) - 1 : -1] / config.temperature
-        logprobs = logits.log_softmax(-1).gather(1, ids[0, len(sample.prompt) :, None])[:, 0]
+        logs = logits.log_softmax(-1)
+        logprobs, entropy = logs.gather(1, ids[0, len(sample.prompt) :, None])[:, 0], -(logs.exp() * logs).sum(-1)
         ratio = (logprobs - logprobs.detach()).exp()
-        total = total - weight * (ratio * advantage).sum()
+        total = total - weight * (ratio * advantage + config.loss.entropy * entropy).sum()
     total.backward()
     found = {name: p.grad.clone() for name, p in policy.trainable if p.grad is not None}
     policy.base.zero_grad()
@@ -81,6 +84,7 @@ def plain(policy: Policy, batch: list[Sample], config: GrpoConfig, horizon: int)
         {},
         {"loss": {"aggregation": "seq-mean-token-mean", "advantage": "rloo"}, "temperature": 0.7},
         {"loss": {"aggregation": "seq-mean-token-sum-norm", "advantage": "dr-grpo"}, "reward": {"truncated": "mask"}},
+        {"loss": {"entropy": 0.1}, "temperature": 0.7},
     ],
 )
 @pytest.mark.parametrize("batch_tokens", [64, 8192])
@@ -94,7 +98,23 @@ def test_the_gradient_is_that_of_the_plain_loss(policy: Policy, options: dict[st
     for name, gradient in expected.items():
         torch.testing.assert_close(collecting.found[0][name], gradient, atol=1e-5, rtol=1e-4)
     uniform = sum(len(s.ids) for s in samples() if s.group == 1)
-    assert values["trained_tokens"] <= sum(len(s.ids) for s in samples()) - uniform
+    computed = sum(len(s.ids) for s in samples()) - (0 if config.loss.entropy else uniform)
+    assert values["trained_tokens"] <= computed
+    assert config.loss.entropy == 0 or values["trained_tokens"] == computed
+
+
+def test_a_bonus_raises_the_entropy(policy: Policy) -> None:
+    """Along the gradient's descent, where no reward says anything: all are alike."""
+    alike = [sample for sample in samples() if sample.group == 1]
+    for sample in alike:
+        sample.group = 0
+    weights = {name: p.detach().clone() for name, p in policy.trainable}
+    optimizer = Optimizer(policy.trainable, OptimizerOptions(lr=1e-3, warmup=0), 2)
+    updater = Updater(policy, optimizer, GrpoConfig.model_validate({"loss": {"entropy": 1.0}}), 12, None)
+    before, after = (updater.update(alike, step)["entropy"] for step in (1, 2))
+    for name, p in policy.trainable:
+        p.data.copy_(weights[name])
+    assert after > before
 
 
 def test_minibatches_share_the_samples_and_keep_the_old_log_probabilities(policy: Policy) -> None:

@@ -22,7 +22,11 @@ class Sft(Plugin):
     async def k2_train(self, session: Session, tasks: Sequence[Task]) -> TrainReport:
         from k2core_training.working import Work
 
-        from .trainer import train
-
         work = Work(session)
-        return await work.run(lambda: train(self.config, work, tasks))
+
+        def train() -> TrainReport:
+            from .trainer import train as really  # torch takes seconds to import, for which the loop must not stand still
+
+            return really(self.config, work, tasks)
+
+        return await work.run(train)

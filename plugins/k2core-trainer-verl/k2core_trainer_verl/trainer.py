@@ -116,7 +116,7 @@ class Verl(Plugin):
         )
         trend = "reward" if self.config.stage == "rl" else "loss"
         try:
-            with Live(self.config.steps, begin, self.config.live, "verl", trend) as live:
+            with Live(self.config.steps, self.config.live, "verl", trend) as live:
                 live.say("starting Ray and the model")
                 with tempfile.TemporaryDirectory(prefix="k2ray-", ignore_cleanup_errors=True) as scratch:
                     child = train(self.config, folder, python, prepared, source, scratch)

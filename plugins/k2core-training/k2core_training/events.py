@@ -22,7 +22,9 @@ class Evaluated(Event):
 
     kind = "train_evaluated"
     step: int
+    """0: before the first."""
     metrics: Mapping[str, float | None] = {}
+    """As in `metrics.jsonl`; None where a value is not finite."""
 
 
 class Checkpointed(Event):

@@ -1,4 +1,4 @@
-"""Which samples a step takes: a pure function of the seed and the step, so nothing of it needs to be remembered."""
+"""Which samples a step takes, and what it draws by: functions of the seed and the step, so nothing of it needs to be remembered."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def batch_of(step: int, samples: int, batch: int, seed: int) -> list[int]:
     """The samples of a step, counted from 0, as indices. Each epoch takes every sample once, in an order of its own."""
     epoch, place = divmod(step, steps_of(samples, batch, 1))
     return list(_shuffled(samples, seed, epoch)[place * batch : (place + 1) * batch])
+
+
+def seed_of(*parts: int) -> int:
+    """A seed in 0..2**31-1 of the parts: the same parts, the same seed."""
+    return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=4).digest(), "big") >> 1
 
 
 @lru_cache(maxsize=2)

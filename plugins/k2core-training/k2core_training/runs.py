@@ -80,7 +80,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any], inner: bool =
     for name, value in now.items():
         if (not inner and name in _FREE) or name not in before or before[name] == value:
             continue
-        if isinstance(value, dict) and isinstance(before[name], dict):
-            return f"{name}.{_difference(before[name], value, True)}".rstrip(".")
-        return name
+        if not (isinstance(value, dict) and isinstance(before[name], dict)):
+            return name
+        if found := _difference(before[name], value, True):
+            return f"{name}.{found}"
     return ""

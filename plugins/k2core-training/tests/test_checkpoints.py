@@ -85,7 +85,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_one(tmp_path: Path) -> None:
             time.sleep(0.013 * (again + 1) + 0.007 * round_)
             told = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
-        rest = process.communicate()[0].split()
+        rest = process.stdout.read().split()  # `communicate` would not see the lines that `readline` has read ahead
+        process.stdout.close()
+        process.wait()
         told = int(rest[-1]) if rest else told
         found = Checkpoints(tmp_path).latest()
         assert found is not None

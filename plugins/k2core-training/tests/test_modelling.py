@@ -124,6 +124,35 @@ def test_cross_entropy_is_torchs_with_its_gradients(monkeypatch: pytest.MonkeyPa
             assert all(close(a.grad, b.grad) for a, b in zip(mine, expected, strict=True))
 
 
+@pytest.mark.parametrize("wanted", ["entropy", "both"])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_entropy_has_autograds_gradient(monkeypatch: pytest.MonkeyPatch, temperature: float, wanted: str) -> None:
+    """Against a plain log-softmax, in one part and in several; the last token's scores are so low that its probability is zero."""
+    torch.manual_seed(2)
+    labels, first, second = torch.randint(0, 97, (50,)), torch.randn(50) * (wanted == "both"), torch.rand(50)
+
+    def leaves() -> list[Any]:
+        torch.manual_seed(1)
+        bias = torch.randn(97)
+        bias[-1] = -1e4
+        return [torch.randn(50, 8).requires_grad_(), torch.randn(97, 8).requires_grad_(), bias.requires_grad_()]
+
+    expected = leaves()
+    logs = (torch.nn.functional.linear(*expected) / temperature).log_softmax(-1)
+    entropy = -(logs.exp() * logs).sum(-1)
+    ((logs.gather(1, labels.unsqueeze(1)).squeeze(1) * first).sum() + (entropy * second).sum()).backward()
+    for part, kept in ((1 << 20, 1 << 20), (1 << 20, 0), (4 * 97 * 16, 0)):
+        monkeypatch.setattr(head, "PART", part)
+        monkeypatch.setattr(head, "KEPT", kept)
+        mine = leaves()
+        made = head.scored(*mine, labels, temperature=temperature, entropy=True)
+        assert made.entropy is not None
+        assert close(made.entropy, entropy)
+        total = (made.entropy * second).sum()
+        (total + (made.logprobs * first).sum() if wanted == "both" else total).backward()
+        assert all(close(a.grad, b.grad) for a, b in zip(mine, expected, strict=True))
+
+
 def test_temperature_and_no_gradient(folders: dict[str, Path]) -> None:
     ours = loaded(folders["qwen2"])
     batch = ours.packed(SEQUENCES)

@@ -22,6 +22,7 @@ import torch
 HERE = Path(__file__).parent
 VERSIONS = {"verl": "0.9.1", "trl": "1.16.0"}
 LONGEST = 9
+VOCABULARY = 7
 
 
 def batch(seed: int, empty: bool = False) -> dict[str, Any]:
@@ -39,6 +40,12 @@ def batch(seed: int, empty: bool = False) -> dict[str, Any]:
     for name, spread in (("old", 0.3), ("reference", 0.5), ("rollout", 0.35)):
         made[name] = [round(value + rng.gauss(0, spread), 4) for value in made["logprobs"]]
     return made
+
+
+def scores(seed: int) -> torch.Tensor:
+    """[completions, LONGEST, VOCABULARY]: logits at each place of a batch, also beyond the ends."""
+    rng = random.Random(f"scores/{seed}")
+    return torch.tensor([[[round(rng.gauss(0, 2), 4) for _ in range(VOCABULARY)] for _ in range(LONGEST)] for _ in range(8)])
 
 
 def padded(values: list[float], counts: list[int]) -> torch.Tensor:
@@ -93,7 +100,42 @@ def verl_cases() -> list[dict[str, Any]]:
                 data = batch(seed, empty)
                 made = differentiated(data, _verl_loss(core_algos, rollout=rollout, **options))
                 cases.append({"what": "loss", "seed": seed, "empty": empty, "rollout": rollout, **options, **made})
-    return cases
+    return [*cases, *(_verl_bonus(how, *case) for how in modes for case in ((7, False, 1.0, 0.01), (8, True, 0.7, 0.3)))]
+
+
+def _verl_bonus(how: str, seed: int, empty: bool, temperature: float, coefficient: float) -> dict[str, Any]:
+    """verl's whole loss with `entropy_coeff`, of token 0 everywhere, and its gradient by the logits."""
+    from verl.utils.tensordict_utils import get_tensordict
+    from verl.utils.torch_functional import entropy_from_logits
+    from verl.workers.config import ActorConfig
+    from verl.workers.utils.losses import ppo_loss
+
+    data, logits = batch(seed, empty), scores(seed).requires_grad_()
+    counts, soft = data["counts"], logits / temperature
+    mask = torch.arange(LONGEST) < torch.tensor(counts).unsqueeze(1)
+    first = torch.ones(8, 1, dtype=torch.bool)  # a prompt of one token; verl's outputs are one place ahead of what they predict
+    held = {
+        "prompts": torch.zeros(8, 1, dtype=torch.long),
+        "responses": torch.zeros(8, LONGEST, dtype=torch.long),
+        "attention_mask": torch.cat([first, mask], 1),
+        "response_mask": mask,
+        "old_log_probs": soft.log_softmax(-1)[..., 0].detach() + padded(data["old"], counts) - padded(data["logprobs"], counts),
+        "advantages": torch.tensor(data["advantages"]).unsqueeze(1).repeat(1, LONGEST),
+    }
+    made = {"log_probs": soft.log_softmax(-1)[..., 0], "entropy": entropy_from_logits(soft)}
+    output = {
+        name: torch.cat([torch.cat([row[:n], row[:1]]) for row, n in zip(v, counts, strict=True)]) for name, v in made.items()
+    }
+    config = ActorConfig(
+        strategy="fsdp", rollout_n=4, use_dynamic_bsz=True, entropy_coeff=coefficient, loss_agg_mode=how, clip_ratio_low=0.1,
+        clip_ratio_high=0.25, clip_ratio_c=1.6,
+    )  # fmt: skip
+    whole = get_tensordict(held, {"dp_size": 1, "batch_num_tokens": None, "global_batch_size": None})
+    loss = ppo_loss(config, output, whole)[0]
+    [gradient] = torch.autograd.grad(loss, logits)
+    options = {"temperature": temperature, "entropy": coefficient, "how": how, "low": 0.1, "high": 0.25, "dual": 1.6}
+    rows = [[round(x, 9) for x in place] for row, n in zip(gradient.tolist(), counts, strict=True) for place in row[:n]]
+    return {"what": "bonus", "seed": seed, "empty": empty, **options, "loss": float(loss.detach()), "gradient": rows}
 
 
 def _verl_loss(algos: Any, level: str, how: str, low: float, high: float, dual: float | None, rollout: float) -> Any:

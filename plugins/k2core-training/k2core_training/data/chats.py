@@ -83,17 +83,17 @@ def _format(row: Mapping[str, Any]) -> str:
 
 
 def _messages(row: Mapping[str, Any], place: str) -> Chat:
-    turns = [_turn(turn, "role", "content") for turn in _turns(row.get("messages"))]
+    turns = [turn_of(turn, "role", "content") for turn in turns_of(row.get("messages"))]
     return Chat(tuple(turns), place, _first(row, REFERENCES), _domain(row))
 
 
 def _sharegpt(row: Mapping[str, Any], place: str) -> Chat:
     """ShareGPT's layout, and AM-Thinking-v1-Distilled's, whose turns carry an `info` with the reference."""
-    given = _turns(row.get("conversations"))
-    turns = [_turn(turn, "from", "value") for turn in given]
+    given = turns_of(row.get("conversations"))
+    turns = [turn_of(turn, "from", "value") for turn in given]
     if isinstance(system := row.get("system"), str) and system and turns[:1] and turns[0].role != "system":
         turns.insert(0, Message(role="system", content=system))
-    infos = [info for turn in given if isinstance(info := _decoded(turn.get("info")), Mapping)]
+    infos = [info for turn in given if isinstance(info := decoded(turn.get("info")), Mapping)]
     reference = next((found for source in (row, *infos) if (found := _first(source, REFERENCES))), None)
     domain = next((found for source in (row, *infos) if (found := _domain(source)) != "general"), "general")
     return Chat(tuple(turns), place, reference, domain)
@@ -101,15 +101,15 @@ def _sharegpt(row: Mapping[str, Any], place: str) -> Chat:
 
 def _guru(row: Mapping[str, Any], place: str) -> Chat:
     """Guru's and verl's rows: prompt, ground truth, and a response where there is one."""
-    turns = [_turn(turn, "role", "content") for turn in _turns(row.get("prompt"))]
-    extra, model = _decoded(row.get("extra_info")), _decoded(row.get("reward_model"))
+    turns = [turn_of(turn, "role", "content") for turn in turns_of(row.get("prompt"))]
+    extra, model = decoded(row.get("extra_info")), decoded(row.get("reward_model"))
     extra = extra if isinstance(extra, Mapping) else {}
     truth = model.get("ground_truth") if isinstance(model, Mapping) else None
     response = _first(row, RESPONSES) or _first(extra, RESPONSES)
     if response is None:
         raise Unusable("no assistant turn", "neither the row nor its extra_info has a response")
     turns.append(Message(role="assistant", content=response))
-    return Chat(tuple(turns), place, _text(truth), _domain(row))
+    return Chat(tuple(turns), place, text_of(truth), _domain(row))
 
 
 def _prompt_response(row: Mapping[str, Any], place: str) -> Chat:
@@ -117,7 +117,7 @@ def _prompt_response(row: Mapping[str, Any], place: str) -> Chat:
     if prompt is None:
         raise Unusable("empty", "no prompt")
     turns = (
-        [_turn(turn, "role", "content") for turn in prompt]
+        [turn_of(turn, "role", "content") for turn in prompt]
         if isinstance(prompt, list)
         else [Message(role="user", content=str(prompt))]
     )
@@ -135,7 +135,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], str], Chat]] = {
 }
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """Some store JSON within a column of text."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
@@ -145,8 +145,9 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def _turns(value: Any) -> Sequence[Mapping[str, Any]]:
-    value = _decoded(value)
+def turns_of(value: Any) -> Sequence[Mapping[str, Any]]:
+    """The turns of a chat, or of a text one; raises `Unusable`."""
+    value = decoded(value)
     if isinstance(value, str) and value:
         return [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
@@ -156,7 +157,8 @@ def _turns(value: Any) -> Sequence[Mapping[str, Any]]:
     return cast("Sequence[Mapping[str, Any]]", value)
 
 
-def _turn(turn: Any, role_field: str, text_field: str) -> Message:
+def turn_of(turn: Any, role_field: str, text_field: str) -> Message:
+    """The message of a turn, reasoning included; the fields may have the other layout's names. Raises `Unusable`."""
     if not isinstance(turn, Mapping):
         raise Unusable("malformed", "a turn is a table of fields")
     role = ROLES.get(str(turn.get(role_field, turn.get("role" if role_field == "from" else "from"))))
@@ -202,14 +204,15 @@ def _think_answer(turn: Message) -> Message:
     return Message(role="assistant", content=f"<think>\n{match[1].strip()}\n</think>\n<answer>\n{answer}\n</answer>")
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """A reference as a text, where there is one; what is no text as JSON."""
     if value is None or value == "" or isinstance(value, bool):
         return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    return next((text for name in names if (text := _text(row.get(name)))), None)
+    return next((text for name in names if (text := text_of(row.get(name)))), None)
 
 
 def _domain(row: Mapping[str, Any]) -> str:

@@ -79,15 +79,8 @@ class Prepared:
         return int(self.about["sequences"])
 
     def __getitem__(self, index: int) -> TokenSequence:
-        first, last = self._span(index)
+        first, last = (self._ends[index - 1] if index else 0), self._ends[index]
         return TokenSequence(self._ids[first:last].tolist(), [bool(flag) for flag in self._targets[first:last]])
-
-    def _span(self, index: int) -> tuple[int, int]:
-        return (self._ends[index - 1] if index else 0), self._ends[index]
-
-    def length(self, index: int) -> int:
-        first, last = self._span(index)
-        return last - first
 
     def places(self) -> Iterator[str]:
         """File and line of each sequence."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..errors import TrainingError
 
@@ -28,10 +28,6 @@ class Skips:
         if len(known) < TOLD:
             known.append(example)
 
-    @property
-    def total(self) -> int:
-        return self.counts.total()
-
     def told(self) -> Iterator[str]:
         """A line a reason, the most frequent first."""
         for reason, count in self.counts.most_common():
@@ -39,7 +35,3 @@ class Skips:
 
     def state(self) -> dict[str, object]:
         return {"counts": dict(self.counts), "examples": self.examples}
-
-    def restore(self, state: Mapping[str, Mapping[str, object]]) -> None:
-        self.counts = Counter({name: int(str(count)) for name, count in state["counts"].items()})
-        self.examples = {name: list(some) for name, some in state["examples"].items()}  # type: ignore[call-overload]

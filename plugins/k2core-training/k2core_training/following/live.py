@@ -35,8 +35,8 @@ def duration(seconds: float) -> str:
 class Live:
     """A context in which `update` shows a step. Silent where standard error is no terminal, or `shown` is false."""
 
-    def __init__(self, steps: int, done: int = 0, shown: bool = True, title: str = "training", trend: str = "loss") -> None:
-        self._steps, self._done, self._title, self._trend = steps, done, title, trend
+    def __init__(self, steps: int, shown: bool = True, title: str = "training", trend: str = "loss") -> None:
+        self._steps, self._title, self._trend = steps, title, trend
         self._values: deque[float] = deque(maxlen=WIDTH)
         self._seconds: deque[float] = deque(maxlen=20)
         self._live: Any = None

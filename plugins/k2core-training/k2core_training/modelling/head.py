@@ -21,7 +21,7 @@ class Scored(NamedTuple):
     logprobs: Tensor
     """Natural logarithm of its probability, float32."""
     entropy: Tensor | None
-    """Of the distribution that it is drawn from, in nats; carries no gradient."""
+    """Of the distribution that it is drawn from, in nats, float32."""
     correct: Tensor
     """Whether it is the likeliest token."""
 
@@ -95,6 +95,21 @@ class _Grads:
         return of_weight, of_bias
 
 
+def _of_scores(probs: Tensor, labels: Tensor, share: Tensor, spread: tuple[Tensor, Tensor] | None, out: Tensor | None) -> Tensor:
+    """[rows, vocabulary]: the gradient by the scores s, given that by the log-probabilities, `share` [rows, 1].
+
+    ∂ log p_label / ∂s = 1_label - p. `spread`: the gradient by the entropies, and these, [rows]: ∂H / ∂s = -p (log p + H).
+    """
+    whole, curve = share, None
+    if spread is not None:
+        of_entropy, entropy = (each.unsqueeze(1) for each in spread)
+        whole, curve = share + of_entropy * entropy, torch.special.xlogy(probs, probs).mul_(of_entropy)
+    made = torch.mul(probs, -whole, out=out)
+    if curve is not None:
+        made -= curve
+    return made.scatter_add_(1, labels.unsqueeze(1), share)
+
+
 class _LogProbs(Function):
     @staticmethod
     def forward(
@@ -121,25 +136,28 @@ class _LogProbs(Function):
                 entropies[part] = made.entropy
             if keep:
                 kept.append(made.exps.div_(made.total.unsqueeze(1)))
-        ctx.save_for_backward(hidden, weight, bias, labels, lse, *kept)
+        ctx.save_for_backward(hidden, weight, bias, labels, lse, entropies, *kept)
         ctx.temperature = temperature
-        ctx.mark_non_differentiable(correct, *([] if entropies is None else [entropies]))
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(correct)
         return logprobs, entropies, correct
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
-        hidden, weight, bias, labels, lse, *kept = ctx.saved_tensors
+    def backward(ctx: Any, of_logprobs: Tensor | None, of_entropy: Tensor | None, _: None) -> tuple[Any, ...]:
+        hidden, weight, bias, labels, lse, entropies, *kept = ctx.saved_tensors
         step, total = _step(len(weight)), len(hidden)
         grads = _Grads(weight, bias, (ctx.needs_input_grad[1], ctx.needs_input_grad[2]), -(-total // step))
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        of_logprobs = torch.zeros_like(lse) if of_logprobs is None else of_logprobs
         for number, at in enumerate(range(0, total, step)):
             part = slice(at, at + step)
-            share = (grad[part] / ctx.temperature).unsqueeze(1)
             if kept:
-                d = kept[number] * -share
+                probs = kept[number]
             else:
-                d = _scores(hidden[part], weight, bias, ctx.temperature).sub_(lse[part].unsqueeze(1)).exp_().mul_(-share)
-            d.scatter_add_(1, labels[part].unsqueeze(1), share)
+                probs = _scores(hidden[part], weight, bias, ctx.temperature).sub_(lse[part].unsqueeze(1)).exp_()
+            share = (of_logprobs[part] / ctx.temperature).unsqueeze(1)
+            spread = None if of_entropy is None else (of_entropy[part] / ctx.temperature, entropies[part])
+            d = _of_scores(probs, labels[part], share, spread, out=None if kept else probs)
             d = d.to(hidden.dtype)
             if of_hidden is not None:
                 of_hidden[part] = d @ weight
@@ -150,7 +168,8 @@ class _LogProbs(Function):
 def scored(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, temperature: float = 1.0, entropy: bool = False
 ) -> Scored:
-    """Log-probabilities of `labels` [targets] under softmax(hidden weightᵀ + bias) at a temperature, with a gradient.
+    """Log-probabilities of `labels` [targets] under softmax(hidden weightᵀ + bias) at a temperature, and that distribution's
+    entropy where it is asked for; both have a gradient.
 
     hidden [targets, width], weight [vocabulary, width]. The backward pass computes the scores again, part by part.
     """

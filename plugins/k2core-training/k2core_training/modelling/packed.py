@@ -49,15 +49,11 @@ class Packed:
     """[tokens]"""
     positions: Tensor
     """[tokens]: within the token's own sequence."""
-    cu_seqlens: Tensor
-    """[sequences + 1], int32: where each sequence begins, as variable-length kernels take it."""
     groups: tuple[Group, ...]
     rows: Tensor
     """[targets]: the token whose hidden state predicts the target, which is the one before it."""
     labels: Tensor
     """[targets]: the target's id."""
-    owner: Tensor
-    """[targets]: index of its sequence, as given."""
     weights: Tensor
     """[targets], float32: of its sequence."""
     counts: tuple[int, ...]
@@ -91,11 +87,9 @@ class Packed:
         return cls(
             ids=long([token for i in order for token in sequences[i].ids] + [0] * fill),
             positions=torch.cat([*(torch.arange(length) for length in lengths), torch.zeros(fill, dtype=torch.long)]).to(device),
-            cu_seqlens=torch.tensor(begins, dtype=torch.int32, device=device),
             groups=tuple(_group(some, device) for some in _alike(lengths)),
             rows=long([start + p - 1 for start, own in zip(starts, places, strict=True) for p in own]),
             labels=long([sequence.ids[p] for sequence, own in zip(sequences, places, strict=True) for p in own]),
-            owner=long([i for i, own in enumerate(places) for _ in own]),
             weights=torch.tensor([s.weight for s, own in zip(sequences, places, strict=True) for _ in own], device=device),
             counts=tuple(len(own) for own in places),
             tokens=begins[-1],

@@ -96,11 +96,6 @@ class Policy:
         """What is trained, by name, in a fixed order."""
         return [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
-    @property
-    def parameters(self) -> int:
-        """How many weights the model has, adapters included."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
     # computing
 
     def packed(self, sequences: list[TokenSequence]) -> Packed:
@@ -112,7 +107,7 @@ class Policy:
         return self._forward(batch)
 
     def logprobs(self, batch: Packed, *, temperature: float = 1.0, entropy: bool = False) -> Scored:
-        """Of each target its log-probability at a temperature, the entropy where asked for, and whether it is the likeliest.
+        """Of each target its log-probability at a temperature, the entropy there where asked for, and whether it is the likeliest.
 
         In the order of the sequences given to `packed`, and of positions within; with gradients unless under `torch.no_grad()`.
         """
@@ -147,19 +142,18 @@ class Policy:
                 found[plain] = parameter.data
         return found
 
+    @property
+    def product(self) -> str:
+        """What `write` writes: `adapter` or `model`."""
+        return "adapter" if self.is_lora else "model"
+
     def save(self, folder: Path) -> None:
-        """Write the adapter as peft does, or the whole model with its tokenizer as transformers does; whole or not at all.
-
-        Both as safetensors. Raises `DiskError` when it cannot be written; then a folder that was there is as before.
-        """
+        """As `write`, whole or not at all. Raises `DiskError` when that fails; then a folder that was there is as before."""
         with replacing(folder) as scratch:
-            self._write(scratch)
+            self.write(scratch)
 
-    def save_into(self, folder: Path) -> None:
-        """As `save`, into a folder `adapter` or `model` within one that takes its place as a whole, such as a checkpoint's."""
-        self._write(folder / ("adapter" if self.is_lora else "model"))
-
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """The adapter as peft writes it, or the whole model as transformers does, with the tokenizer. Raises `OSError`."""
         with quiet():
             try:
                 self.model.save_pretrained(str(folder))

@@ -37,6 +37,14 @@ def load(options: TaskOptions, configured: Mapping[str, Any] | None = None, regi
     return [*train, *(task.model_copy(update={"meta": {**task.meta, "split": "validation"}}) for task in held)]
 
 
+def sides(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
+    """Tasks to train on, and those whose `meta` says `split = "validation"`."""
+    train, held = list[Task](), list[Task]()
+    for task in tasks:
+        (held if task.meta.get("split") == "validation" else train).append(task)
+    return train, held
+
+
 class Sources:
     """The task sources, by what names of tasks mean."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from k2core.errors import ConfigError
 from k2core.types import Message, Problem, Task
 
-from ..data.chats import Unusable, _decoded, _text, _turn, _turns
+from ..data.chats import Unusable, decoded, text_of, turn_of, turns_of
 from ..data.rows import rows
 
 FIELDS = ("reward_model", "prompt")
@@ -39,11 +39,11 @@ def task_of(row: Any, answer_format: str = "auto") -> Task:
     """The task of a row. Raises `Unusable` or `ValueError` for one without a prompt or a ground truth."""
     if not isinstance(row, Mapping):
         raise Unusable("malformed", "a row is a table of fields")
-    turns = [_turn(turn, "role", "content") for turn in _turns(row.get("prompt"))]
+    turns = [turn_of(turn, "role", "content") for turn in turns_of(row.get("prompt"))]
     while turns and turns[-1].role == "assistant":
         turns.pop()
-    model, extra = _decoded(row.get("reward_model")), _decoded(row.get("extra_info"))
-    reference = _text(model.get("ground_truth")) if isinstance(model, Mapping) else None
+    model, extra = decoded(row.get("reward_model")), decoded(row.get("extra_info"))
+    reference = text_of(model.get("ground_truth")) if isinstance(model, Mapping) else None
     if reference is None:
         raise Unusable("malformed", "reward_model has no ground_truth")
     ability, source = str(row.get("ability") or "general"), str(row.get("data_source") or "")
