@@ -1,7 +1,7 @@
 #!/bin/sh
 # k2-nano from nothing: rows, supervised fine-tuning, reinforcement learning, draft model, what is shipped, evaluation.
 #
-#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo draft ship evaluate
+#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft practice grpo draft ship evaluate
 #
 # Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command.
 set -eu
@@ -10,13 +10,20 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-12000}
+PRACTICE=${PRACTICE:-24000}
 PACKAGE="$HERE/../k2core_nano"
 PIPELINE="$PACKAGE/k2-nano.toml"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
 
+# all families, each at the levels that are named: "addition@1,addition@2,…"
+levels() {
+    "$K2" nano families | while read -r family _; do for level; do printf '%s@%s,' "$family" "$level"; done; done | sed 's/,$//'
+}
+
 data() {
     "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1
+    "$K2" nano data --out "$WORK/practice.jsonl" --count "$PRACTICE" --seed 2 --families "$(levels 1 2)"
     "$K2" nano data --out "$WORK/prompts.jsonl" --count 3000 --seed 3
 }
 
@@ -25,9 +32,15 @@ sft() {
         --set "trainer.data.files=[\"$WORK/sft.jsonl\"]"
 }
 
+# the same on the levels that are tested, and for longer
+practice() {
+    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/practice" $(resumed "$WORK/practice") --set trainer.steps=1500 \
+        --set "trainer.data.files=[\"$WORK/practice.jsonl\"]" --set "trainer.model.adapter=$WORK/sft/adapter"
+}
+
 grpo() {
     "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo" $(resumed "$WORK/grpo") \
-        --set "trainer.model.adapter=$WORK/sft/adapter"
+        --set "trainer.model.adapter=$WORK/practice/adapter"
 }
 
 # the ablation of K2 Think's report: reinforcement learning without the first stage
@@ -51,18 +64,18 @@ ship() {
 
 # n = 510 a cell, 30 a family, from the test split; four arms for each model
 evaluate() {
-    for name in base sft grpo; do
+    for name in base practice grpo; do
         if [ "$name" = base ]; then lora='[]'; else lora="[{path=\"$WORK/$name/adapter\"}]"; fi
         "$K2" eval run nano:all --limit 510 --seed 9 --ablation --config "$PIPELINE" --out "$WORK/eval/$name" --label "$name" \
             --set "decoders.solver.lora=$lora"
     done
     # the base model with the prompt that suits it best, the default pipeline's
     "$K2" eval run nano:all --limit 510 --seed 9 --ablation --out "$WORK/eval/base-default" --label base-default
-    "$K2" eval compare "$WORK/eval/base/bare" "$WORK/eval/base-default/bare" "$WORK/eval/sft/bare" "$WORK/eval/grpo/bare" \
+    "$K2" eval compare "$WORK/eval/base/bare" "$WORK/eval/base-default/bare" "$WORK/eval/practice/bare" "$WORK/eval/grpo/bare" \
         "$WORK/eval/grpo/plan" "$WORK/eval/grpo/best-of-n" "$WORK/eval/grpo/both"
 }
 
 mkdir -p "$WORK"
-for stage in ${*:-data sft grpo draft ship evaluate}; do
+for stage in ${*:-data sft practice grpo draft ship evaluate}; do
     "$stage"
 done
