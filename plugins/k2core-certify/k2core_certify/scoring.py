@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from k2core_models import loading
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -105,21 +104,15 @@ class Target:
     def load(cls, path: str) -> Target:
         """A folder or name of transformers', or a GGUF file, whose weights are brought back to float32."""
         import torch
+        from k2core_models.quiet import quiet
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
 
         file = Path(path).expanduser()
         where: Mapping[str, Any] = {"gguf_file": file.name} if file.suffix == ".gguf" else {}
         folder = str(file.parent) if where else str(file) if file.exists() else path
-        with loading:
-            bars = logging.is_progress_bar_enabled()
-            logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers leaves it untyped
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-                model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
-            finally:
-                if bars:
-                    logging.enable_progress_bar()  # type: ignore[no-untyped-call] # likewise
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
         model.requires_grad_(False).train(False)
         return cls(model, tokenizer, path)
 

@@ -63,7 +63,7 @@ def tiny(real: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lora(folder: Path, model: Any, rank: int, spread: float, **options: Any) -> Path:
     """A random adapter of all linear modules, as peft saves it."""
     import peft
-    from k2core_decoder_transformers.loading.quiet import quiet
+    from k2core_models.quiet import quiet
 
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", **options)
     with quiet(), torch.random.fork_rng(devices=[]):

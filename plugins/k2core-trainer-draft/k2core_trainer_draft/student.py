@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from k2core_decoder_transformers.loading.quiet import quiet
+from k2core_models.quiet import quiet
 from torch import Tensor
 
 from k2core.errors import ConfigError

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from k2core_models.quiet import quiet
+
 from k2core.types import DecodeRequest
 
 from .adapters import merge
 from .chat import Chat, ends
 from .converted import folder_for, keep
 from .device import device_of, dtype_of
-from .quiet import quiet
 
 if TYPE_CHECKING:
     from ..config import TransformersConfig

@@ -11,7 +11,7 @@ import torch
 from k2core_decoder_transformers import LoraAdapter, TransformersConfig
 from k2core_decoder_transformers.loading import load
 from k2core_decoder_transformers.loading.loaded import Loaded
-from k2core_decoder_transformers.loading.quiet import quiet
+from k2core_models.quiet import quiet
 from torch import Tensor
 from torch.nn import Parameter
 

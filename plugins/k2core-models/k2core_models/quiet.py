@@ -9,7 +9,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from k2core_models import loading
+from . import loading
 
 
 @contextlib.contextmanager
