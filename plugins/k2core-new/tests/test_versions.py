@@ -254,6 +254,8 @@ V1_HOOKS = {
 }
 V1_REQUIRED = {
     "Message": {"role", "content"},
+    "Tools": {"functions"},
+    "ToolCall": {"id", "name", "arguments"},
     "Task": {"problem"},
     "Plan": {"prompt"},
     "DecodeRequest": {"messages"},
