@@ -50,8 +50,9 @@ def test_litellm_with_tools(shared: Any) -> None:
 
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     messages = [{"role": "user", "content": "Oslo?"}]
-    with shared.api_server(calls) as api, shared.serve(shared.write(shared.SINGLE, url=api.base_url)) as running:
-        options = {"model": "openai/m", "api_base": f"{running.url}/v1", "api_key": "none", "messages": messages, "tools": tools}
+    # a file of its own: `server` would take over what is written to the other
+    with shared.api_server(calls) as api, shared.serve(shared.write(shared.SINGLE, "tools.toml", url=api.base_url)) as running:
+        options = {"model": "openai/tools", "api_base": f"{running.url}/v1", "api_key": "none", "messages": messages, "tools": tools}
         whole = litellm.completion(**options)
         whole_again = litellm.stream_chunk_builder(list(litellm.completion(**options, stream=True)))
     for answer in (whole, whole_again):
