@@ -52,7 +52,13 @@ def test_litellm_with_tools(shared: Any) -> None:
     messages = [{"role": "user", "content": "Oslo?"}]
     # a file of its own: `server` would take over what is written to the other
     with shared.api_server(calls) as api, shared.serve(shared.write(shared.SINGLE, "tools.toml", url=api.base_url)) as running:
-        options = {"model": "openai/tools", "api_base": f"{running.url}/v1", "api_key": "none", "messages": messages, "tools": tools}
+        options = {
+            "model": "openai/tools",
+            "api_base": f"{running.url}/v1",
+            "api_key": "none",
+            "messages": messages,
+            "tools": tools,
+        }
         whole = litellm.completion(**options)
         whole_again = litellm.stream_chunk_builder(list(litellm.completion(**options, stream=True)))
     for answer in (whole, whole_again):
