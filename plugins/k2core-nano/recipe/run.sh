@@ -10,7 +10,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-12000}
-PRACTICE=${PRACTICE:-24000}
+PRACTICE=${PRACTICE:-36000}
 PACKAGE="$HERE/../k2core_nano"
 PIPELINE="$PACKAGE/k2-nano.toml"
 
@@ -23,7 +23,8 @@ levels() {
 
 data() {
     "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1
-    "$K2" nano data --out "$WORK/practice.jsonl" --count "$PRACTICE" --seed 2 --families "$(levels 1 2)"
+    "$K2" nano data --out "$WORK/practice.jsonl" --count "$PRACTICE" --seed 2 --families "$(levels 1 2)" \
+        --planned 0.06 --planning 0.02
     "$K2" nano data --out "$WORK/prompts.jsonl" --count 3000 --seed 3
 }
 
@@ -32,9 +33,9 @@ sft() {
         --set "trainer.data.files=[\"$WORK/sft.jsonl\"]"
 }
 
-# the same on the levels that are tested, and for longer
+# the same on the levels that are tested, for longer, and with fewer plans, whose prompts are long
 practice() {
-    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/practice" $(resumed "$WORK/practice") --set trainer.steps=1500 \
+    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/practice" $(resumed "$WORK/practice") --set trainer.steps=2200 \
         --set "trainer.data.files=[\"$WORK/practice.jsonl\"]" --set "trainer.model.adapter=$WORK/sft/adapter"
 }
 
