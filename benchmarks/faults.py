@@ -15,6 +15,7 @@ import gc
 import random
 import statistics
 import sys
+import threading
 import time
 import tomllib
 from collections import Counter
@@ -39,6 +40,7 @@ class Held:
 
     rss: int
     threads: int
+    """Without those of asyncio's pool, which grows to a fixed number as they are needed."""
     children: int
     files: int
     tasks: int
@@ -49,7 +51,8 @@ class Held:
         me = psutil.Process()
         children = me.children(recursive=True)
         rss = me.memory_info().rss + sum(child.memory_info().rss for child in children)
-        return cls(rss, me.num_threads(), len(children), me.num_fds(), len(asyncio.all_tasks()))
+        pool = sum(thread.name.startswith("asyncio_") for thread in threading.enumerate())
+        return cls(rss, me.num_threads() - pool, len(children), me.num_fds(), len(asyncio.all_tasks()))
 
 
 @dataclass
