@@ -22,7 +22,7 @@ FLAT = 0.5
 _LOGITS = 64 * 2**20
 """Most elements of a block of logits: 256 MB in float32."""
 _ROWS = 8
-"""Positions whose distributions are worked on at once: few enough that they stay in a core's cache, which is five times as fast."""
+"""Positions whose distributions are worked on at once: few enough that they stay in a core's cache."""
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,11 @@ class Crew:
 
 
 def disband() -> None:
-    """End the threads that have computed for the calling thread; its next operation makes new ones, in some 0.1 ms.
+    """End the threads that have computed for the calling thread; its next operation makes new ones.
 
     OpenMP gives each thread that computes a team of its own, and keeps it. Where all teams together have more threads than there
-    are cores, GNU's lets those that wait sleep at once instead of spinning, and waking them makes a small model's step 1.6 times
-    as long. So whoever is about to wait for another thread's computing disbands his. Without GNU's OpenMP nothing is done.
+    are cores, GNU's lets those that wait sleep at once instead of spinning, and waking them for each of the hundreds of
+    operations in a small model's step costs more than the operation. So whoever is about to wait for another thread's computing disbands his. Without GNU's OpenMP nothing is done.
     """
     if (pause := _pause()) is not None:
         pause(_SOFT)
