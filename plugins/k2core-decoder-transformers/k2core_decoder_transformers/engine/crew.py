@@ -47,7 +47,8 @@ def disband() -> None:
 
     OpenMP gives each thread that computes a team of its own, and keeps it. Where all teams together have more threads than there
     are cores, GNU's lets those that wait sleep at once instead of spinning, and waking them for each of the hundreds of
-    operations in a small model's step costs more than the operation. So whoever is about to wait for another thread's computing disbands his. Without GNU's OpenMP nothing is done.
+    operations in a small model's step costs more than the operation. So whoever is about to wait for another thread's computing
+    disbands his. Without GNU's OpenMP nothing is done.
     """
     if (pause := _pause()) is not None:
         pause(_SOFT)
