@@ -3,8 +3,8 @@
     python benchmarks/decode.py --engines ours,transformers,llamacpp
 
 Each engine lives in a process of its own and answers when it is its turn: the rounds are interleaved, and medians of the rounds
-are shown. Only ratios within one run mean something. The prompts and the temperature are those of the embedded pipeline's sampler;
-the questions are made-up word problems, or those of --questions FILE (JSON lines with `problem`).
+are shown. Only ratios within one run mean something. Prompts and temperature are those of `examples/smollm2.toml`'s sampler; the
+questions are made-up word problems, or those of --questions FILE (JSON lines with `problem`).
 --vllm PYTHON adds vLLM (k2core-decoder-vllm) with the interpreter of its environment. --speculation compares drafters instead, on
 text that is copied, on text that is asked to be copied but is reworded, and on free text. --device cuda --bandwidth GB/s adds the
 share of the hardware's memory bandwidth that reading the weights takes.
@@ -73,13 +73,13 @@ SPECULATIONS: dict[str, dict[str, Any]] = {
 
 
 def prompts(questions: Sequence[str]) -> list[dict[str, Any]]:
-    """What the sampler of the embedded pipeline asks a decoder for each question."""
+    """What the sampler of `examples/smollm2.toml` asks a decoder for each question."""
     from k2core_sampler.prompt import Example, solver_messages
 
     from k2core import Problem
     from k2core.config import read_tables
 
-    table = read_tables()["sampler"]
+    table = read_tables(Path(__file__).parents[1] / "examples" / "smollm2.toml")["sampler"]
     examples = [Example.model_validate(one) for one in table["examples"]]
     chats = [solver_messages(Problem(prompt=question), examples=examples) for question in questions]
     heat = {name: table[name] for name in ("temperature", "top_p")}

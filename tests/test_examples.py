@@ -28,8 +28,9 @@ def test_every_example_has_a_test() -> None:
     assert [p.name for p in EXAMPLES.iterdir() if p.is_file() and p.name not in source] == []
 
 
-def test_embedded_toml() -> None:
-    config = PipelineConfig.from_file(EXAMPLES / "embedded.toml", ["sampler.max_tokens=48", "planner.max_tokens=32"])
+@pytest.mark.parametrize("file", ["embedded.toml", "smollm2.toml"])
+def test_embedded_models(file: str) -> None:
+    config = PipelineConfig.from_file(EXAMPLES / file, ["sampler.max_tokens=48", "planner.max_tokens=32"])
     result = solve(config, "What is 2 + 3?")
     assert [c.id for c in result.candidates] == ["0", "1", "2"]
     assert all(c.text and c.completion and c.completion.tokens for c in result.candidates)

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from k2core_models import KNOWN, cached
+from k2core_models import KNOWN, cached, shipped
 
 from k2core import ConfigError, Registry
 
@@ -46,12 +46,12 @@ def model_of(options: Mapping[str, Any]) -> Model:
 
 
 def locate(name: str) -> Path | None:
-    """The file or folder behind a `model` option: a path, or a name that `k2 models list` knows."""
+    """The file or folder behind a `model` option: a path, or a name that `k2 models list` shows."""
     if not name:
         return None
     if (path := Path(name).expanduser()).exists():
         return path
-    return cached(KNOWN[name]) if name in KNOWN else None
+    return cached(KNOWN[name]) if name in KNOWN else shipped.folder(name)
 
 
 def hash_of(path: Path) -> str:

@@ -24,7 +24,9 @@ MEMORY = 1.0
 DISK = 0.3
 """Gigabytes that fetching the embedded model takes: the wheel, and the file out of it."""
 
-DEFAULT_DISTS = "the default pipeline needs k2core-planner-think, k2core-sampler, k2core-verifier-math and k2core-decoder-llamacpp"
+DEFAULT_DISTS = (
+    "the default pipeline needs k2core-planner-think, k2core-sampler, k2core-verifier-math, k2core-decoder-llamacpp and k2core-nano"
+)
 
 
 class Finding(NamedTuple):
@@ -179,6 +181,8 @@ def model(decoder: str, name: str) -> Finding:
     label = f"model of {decoder}"
     if done.returncode == 0:
         return Finding(label, "ok", done.stdout.strip())
+    if done.returncode == 2:
+        return Finding(label, "fail", done.stderr.strip(), DEFAULT_DISTS)
     return Finding(
         label, "warn", f"{name} is not cached", f"it is fetched on first use; or now, with: k2 models get {name}".strip()
     )

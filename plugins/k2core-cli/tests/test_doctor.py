@@ -106,7 +106,15 @@ def test_broken_plugins_are_a_warning_that_names_them() -> None:
 
 
 def test_a_model_that_is_not_here_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checks.model("solver", "k2-nano").status == "ok"
     monkeypatch.setenv("K2CORE_CACHE", str(tmp_path))
-    finding = checks.model("solver", "no-such-model")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    finding = checks.model("solver", "k2-nano")
     assert finding.status == "warn"
-    assert "k2 models get no-such-model" in finding.advice
+    assert "k2 models get k2-nano" in finding.advice
+
+
+def test_a_model_that_nobody_knows_is_a_failure() -> None:
+    finding = checks.model("solver", "k3-nano")
+    assert (finding.status, "unknown model 'k3-nano'" in finding.text) == ("fail", True)
+    assert "k2core-nano" in finding.advice

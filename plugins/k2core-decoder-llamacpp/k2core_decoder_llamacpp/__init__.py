@@ -29,6 +29,7 @@ class LlamaCpp(Plugin):
     def __init__(self, config: LlamaCppConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
+        self._name = ""
 
     @hookimpl
     async def k2_start(self) -> None:
@@ -40,8 +41,10 @@ class LlamaCpp(Plugin):
         stop = threading.Event()
 
         def load() -> None:
-            path, config = resolve(self.config.model, stop), self.config
-            lora = tuple(a.model_copy(update={"path": str(shipped.adapter_file(a.path, path))}) for a in config.lora)
+            config, asked = self.config, shipped.unfolded(self.config.model)
+            path, adapters = resolve(asked.model, stop), (*(LoraAdapter(path=name) for name in asked.adapters), *config.lora)
+            lora = tuple(a.model_copy(update={"path": str(shipped.adapter_file(a.path, path))}) for a in adapters)
+            self._name = next(iter(asked.adapters), "")
             config = config.model_copy(update={"lora": lora})
             if draft := config.speculation.draft_model:
                 found = config.speculation.model_copy(update={"draft_model": str(resolve(draft, stop))})
@@ -78,7 +81,7 @@ class LlamaCpp(Plugin):
             await self._generate(loaded, request, stream)
         finally:
             stream.settle()
-        completions = stream.completions(loaded.name)
+        completions = stream.completions(self._name or loaded.name)
         if request.logprobs and any(c.logprobs is None for c in completions):
             run.warn(f"decoders.{request.decoder}", "llama.cpp tells no log-probabilities of guessed tokens, so there are none")
         _warn_if_full(run, request, completions, loaded.context)

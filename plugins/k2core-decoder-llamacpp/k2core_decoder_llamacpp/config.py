@@ -24,7 +24,7 @@ class LoraAdapter(BaseModel):
 
 class LlamaCppConfig(PluginConfig):
     model: str = "smollm2-135m-instruct"
-    """A name that `k2 models list` knows, fetched on first use, or the path of a GGUF file."""
+    """A name that `k2 models list` shows, fetched on first use, or the path of a GGUF file."""
     context: int = Field(default=4096, ge=64, le=1 << 24)
     """Tokens that one completion may take, prompt included, in steps of 256; times `parallel` it decides on the memory."""
     parallel: int = Field(default=4, ge=1, le=64)

@@ -37,7 +37,7 @@ def test_what_a_runtime_says_of_a_bad_model(
         ({"model": str(adapter)}, "is a LoRA adapter; name it under `lora`"),
         ({"model": str(write_gguf("blind.gguf", {"general.architecture": "clip"}, [TENSOR]))}, "holds no vocabulary"),
         ({"lora": [{"path": str(model)}]}, "is no LoRA adapter"),
-        ({"lora": [{"path": str(tmp_path / "none.gguf")}]}, "there is no model file"),
+        ({"lora": [{"path": str(tmp_path / "none.gguf")}]}, "there is no LoRA adapter .*none.gguf: neither"),
     ]
     for options, message in cases:
         with pytest.raises(PluginError, match=message):

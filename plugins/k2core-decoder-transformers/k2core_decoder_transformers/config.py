@@ -24,7 +24,7 @@ class LoraAdapter(BaseModel):
 
 class TransformersConfig(PluginConfig):
     model: str = "smollm2-135m-instruct"
-    """A name that `k2 models list` knows, a GGUF file, a folder as transformers saves it, or a name on the model hub."""
+    """A name that `k2 models list` shows, a GGUF file, a folder as transformers saves it, or a name on the model hub."""
     revision: str = ""
     """Branch, tag or commit of a model on the hub."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -9,6 +9,7 @@ from pathlib import Path
 from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Commands
 
+from . import shipped
 from .models import KNOWN, cache_folders, cached, is_path, known
 
 DEFAULT = next(iter(KNOWN))
@@ -30,7 +31,7 @@ class Models(Plugin):
         actions.add_parser("list", help="known names, sizes, licences, and whether they are here").set_defaults(run=_list)
         for name, run, text in (
             ("get", _get, "fetch a model, unless it is here"),
-            ("path", _path, "print where a model's file is"),
+            ("path", _path, "print where a model's file is, or the folder of what a distribution brings along"),
         ):
             action = actions.add_parser(name, help=text)
             action.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"default: {DEFAULT}")
@@ -54,6 +55,8 @@ def _list(options: argparse.Namespace) -> int:
         path = cached(model)
         print(f"{model.name}  {model.size / 1e6:.0f} MB  {model.licence}  {'cached' if path else 'not cached'}")
         print(f"    {model.about}\n    {path or cache_folders()[0] / model.file}")
+    for name, point in sorted(shipped.names().items()):
+        print(f"{name}  comes with {point.dist.name if point.dist else 'an installed distribution'}\n    {point.load()}")
     return 0
 
 
@@ -61,7 +64,7 @@ def _get(options: argparse.Namespace) -> int:
     from .fetch import fetch
 
     try:
-        path = fetch(known(options.name))
+        path = fetch(known(shipped.unfolded(options.name).model))
     except (OSError, ValueError) as error:
         return _fail(error)
     print(path)
@@ -69,16 +72,21 @@ def _get(options: argparse.Namespace) -> int:
 
 
 def _path(options: argparse.Namespace) -> int:
-    """Where the file is; where it would be, and status 1, when it is not here."""
+    """Where the file or folder is; where it would be, and status 1, when it is not here; status 2 for a name that nobody knows."""
     try:
-        path = Path(options.name).expanduser().absolute() if is_path(options.name) else cached(known(options.name))
-    except ValueError as error:
-        return _fail(error)
-    if path is None or not path.is_file():
-        wanted = path or cache_folders()[0] / known(options.name).file
-        return _fail(FileNotFoundError(f"{options.name} is not here, it would be {wanted}; run `k2 models get {options.name}`"))
-    print(path)
+        found, wanted = shipped.folder(options.name), shipped.unfolded(options.name)
+        path = _place(wanted.model) if wanted.adapters or not found else found
+    except (ValueError, OSError) as error:
+        return _fail(error, 2)
+    if path is None or not path.exists():
+        where = path or cache_folders()[0] / known(wanted.model).file
+        return _fail(FileNotFoundError(f"{wanted.model} is not here, it would be {where}; run `k2 models get {options.name}`"))
+    print(found or path)
     return 0
+
+
+def _place(model: str) -> Path | None:
+    return Path(model).expanduser().absolute() if is_path(model) else cached(known(model))
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -92,6 +100,6 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: Exception, status: int = 1) -> int:
     print(f"k2 models: {error}", file=sys.stderr)
-    return 1
+    return status

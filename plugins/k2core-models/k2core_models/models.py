@@ -106,7 +106,10 @@ def cached(model: KnownModel) -> Path | None:
 def known(name: str) -> KnownModel:
     """A known model; raises `ValueError` that lists the names."""
     if name not in KNOWN:
-        raise ValueError(f"unknown model {name!r}; known by name: {', '.join(KNOWN)}; any other GGUF file goes by its path")
+        raise ValueError(
+            f"unknown model {name!r}; known by name: {', '.join(KNOWN)}, and what distributions bring along, such as k2-nano of "
+            "k2core-nano; any other GGUF file goes by its path"
+        )
     return KNOWN[name]
 
 

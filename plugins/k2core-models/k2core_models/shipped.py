@@ -1,7 +1,8 @@
 """Adapters and models that installed distributions bring along, by name.
 
 A distribution names them in the entry-point group `k2core.models.shipped.v1`; each entry point is the path of a folder: an adapter
-as peft saves it, or a model as transformers does, beside which `model.gguf` is the same for llama.cpp.
+as peft saves it, or a model as transformers does, beside which `model.gguf` is the same for llama.cpp. The name of an adapter is a
+model's name too: that of the model it belongs to, with it on.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from . import gguf
 from .export import adapter
-from .models import writable_folder
+from .models import KNOWN, writable_folder
 
 GROUP = "k2core.models.shipped.v1"
 
@@ -40,8 +42,35 @@ def folder(name: str) -> Path | None:
 
 
 def adapter_folder(path: str) -> Path:
-    """What a `lora` option means in peft's format: the name of a shipped adapter, or a folder. Raises as `folder`."""
-    return folder(path) or Path(path).expanduser()
+    """What a `lora` option means: the name of a shipped adapter, or a path. Raises as `folder`, `ValueError` for neither."""
+    found = folder(path) or Path(path).expanduser()
+    if not found.exists():
+        known = ", ".join(sorted(names())) or "none"
+        raise ValueError(
+            f"there is no LoRA adapter {path}: neither a file or folder, nor a name that an installed distribution brings along "
+            f"({known}); k2-nano comes with k2core-nano"
+        )
+    return found
+
+
+class Unfolded(NamedTuple):
+    """What a `model` option stands for."""
+
+    model: str
+    """A name, path or folder, as it was, or what the adapter belongs to."""
+    adapters: tuple[str, ...] = ()
+    """The shipped adapter that the option named."""
+
+
+def unfolded(model: str) -> Unfolded:
+    """A `model` option that is the name of a shipped adapter, as the model it belongs to and itself; any other as it is.
+
+    Raises as `folder`, and `ValueError` for an adapter that does not say what it belongs to.
+    """
+    found = None if model in KNOWN else folder(model)
+    if found is None or not adapter.is_adapter(found):
+        return Unfolded(model)
+    return Unfolded(adapter.base_of(found), (model,))
 
 
 def adapter_file(path: str, base: Path) -> Path:

@@ -176,7 +176,14 @@ def test_shipped_and_converted_once(tmp_path: Path, base: Path, monkeypatch: pyt
 
     monkeypatch.setattr(shipped, "names", lambda: {"tiny": Point()})
     assert shipped.adapter_folder("tiny") == folder
-    assert shipped.adapter_folder("~/x") == Path("~/x").expanduser()
+    assert shipped.adapter_folder(str(folder)) == folder
+    with pytest.raises(ValueError, match=r"no LoRA adapter k3-nano: neither .* brings along \(tiny\)"):
+        shipped.adapter_folder("k3-nano")
+    with pytest.raises(ValueError, match="does not say which model it belongs to"):
+        shipped.unfolded("tiny")
+    lora(folder, MODULES, base_model_name_or_path="little")
+    assert shipped.unfolded("tiny") == ("little", ("tiny",))
+    assert shipped.unfolded(str(folder)) == (str(folder), ())
     file = shipped.adapter_file("tiny", base)
     assert gguf.read(file).is_adapter
     written = file.stat().st_mtime_ns

@@ -12,10 +12,11 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from k2core_models import fetch as fetching
-from k2core_models import resolve
+from k2core_models import resolve, shipped
 from k2core_models.fetch import Stopped, fetch
 from k2core_models.models import KNOWN, KnownModel, cached, writable_folder
 
@@ -259,4 +260,18 @@ def test_command(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch, caps
     assert k2("path", path.strip()) == (0, path, "")
     assert "tiny  2 MB  none  cached" in k2("list")[1]
     assert resolve("tiny") == Path(path.strip())
-    assert k2("get", "x")[0] == k2("path", "x")[0] == k2("path", "x.gguf")[0] == 1
+    brought = SimpleNamespace(dist=SimpleNamespace(name="acme"), load=lambda: home)
+    monkeypatch.setattr(shipped, "names", lambda: {"tuned": brought})
+    assert "tuned  comes with acme" in k2("list")[1]
+    status, out, err = k2("path", "tuned")
+    assert (status, out, "tuned is not in this build of acme" in err) == (2, "", True)
+    (home / "config.json").write_text("{}")
+    assert k2("path", "tuned") == (0, f"{home}\n", "")
+    (home / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
+    assert k2("path", "tuned") == (0, f"{home}\n", "")
+    assert k2("get", "tuned")[:2] == (0, path)
+    Path(path.strip()).unlink()
+    status, out, err = k2("path", "tuned")
+    assert (status, out, "tiny is not here" in err, "k2 models get tuned" in err) == (1, "", True, True)
+    assert k2("get", "x")[0] == k2("path", "x.gguf")[0] == 1
+    assert k2("path", "x")[0] == 2

@@ -1,7 +1,8 @@
 """How often a pipeline answers each family rightly, greedily and in one pass, with intervals (Wilson, 95 %) and tokens.
 
-python benchmarks/families.py                                  # the embedded model with the default pipeline's prompt
-python benchmarks/families.py --config ../k2core_nano/k2-nano.toml --n 400 --set 'decoders.solver.lora=[{path="adapter"}]'
+python benchmarks/families.py                                            # the embedded pipeline: k2-nano
+python benchmarks/families.py --set 'decoders.solver.lora=[{path="FOLDER"}]'   # with another adapter
+python benchmarks/families.py --config ../../examples/smollm2.toml       # the base model, shown worked examples
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`k2 nano data|families|pipeline|adapter`."""
+"""`k2 nano data|families`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class NanoConfig(PluginConfig):
 
 
 class Nano(Plugin):
-    """Writes training data of k2-nano's families, and tells where its pipeline and adapter are."""
+    """Lists k2-nano's families and writes training data of them."""
 
     config: NanoConfig
 
     @hookimpl
     def k2_commands(self, app: Commands) -> None:
-        parser = app.add_parser("nano", help="k2-nano: its families, training data, pipeline and adapter")
+        parser = app.add_parser("nano", help="k2-nano: its families and training data")
         actions = parser.add_subparsers(dest="action", required=True)
         data = actions.add_parser("data", help="write worked solutions for supervised fine-tuning")
         data.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl")
@@ -32,12 +32,7 @@ class Nano(Plugin):
         data.add_argument("--planned", type=float, default=0.15, help="share of rows with a plan in the prompt (default: 0.15)")
         data.add_argument("--planning", type=float, default=0.08, help="share of rows that teach to plan (default: 0.08)")
         data.set_defaults(run=_data)
-        for name, run, text in (
-            ("families", _families, "list the families"),
-            ("pipeline", _pipeline, "print where the pipeline file is"),
-            ("adapter", _adapter, "print where the adapter's folder is; status 1 where none is installed"),
-        ):
-            actions.add_parser(name, help=text).set_defaults(run=run)
+        actions.add_parser("families", help="list the families").set_defaults(run=_families)
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -62,22 +57,4 @@ def _families(options: argparse.Namespace) -> int:
 
     for family in FAMILIES.values():
         print(f"{family.name:16}{family.about}")
-    return 0
-
-
-def _pipeline(options: argparse.Namespace) -> int:
-    from .data import pipeline_file
-
-    print(pipeline_file())
-    return 0
-
-
-def _adapter(options: argparse.Namespace) -> int:
-    from k2core_models.shipped import adapter_folder
-
-    try:
-        print(adapter_folder("k2-nano"))
-    except (OSError, ValueError) as error:
-        print(f"k2 nano: {error}", file=sys.stderr)
-        return 1
     return 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +14,7 @@ from k2core_planner_think.prompt import both_messages
 from k2core_sampler.prompt import solver_messages
 
 from k2core import Message, Plan
+from k2core.config import read_tables
 
 from .families import FAMILIES
 from .tasks import Numbered, in_turn, items, problem_of, split_of, wanted
@@ -39,13 +38,8 @@ class Shares:
 
 
 def pipeline() -> Mapping[str, Any]:
-    """The tables of k2-nano's pipeline file."""
-    return tomllib.loads(pipeline_file().read_text(encoding="utf-8"))
-
-
-def pipeline_file() -> Path:
-    """Where it lies in the installed distribution."""
-    return Path(str(files(__package__).joinpath("k2-nano.toml")))
+    """The tables of the embedded pipeline, which is what k2-nano is taught for."""
+    return read_tables()
 
 
 def rows(

@@ -39,6 +39,8 @@ class Family:
 
 
 LEVELS = (1, 2, 3)
+TAUGHT = (1, 2)
+"""Levels that k2-nano is taught and tested on; the third shows how far that carries."""
 
 
 def numbered(*lines: str) -> str:

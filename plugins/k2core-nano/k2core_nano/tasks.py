@@ -13,7 +13,7 @@ from k2core import Plugin, PluginConfig, Problem, Task, hookimpl
 from k2core.toolkit.benchmark import Benchmark, Grader
 
 from .families import FAMILIES, draw
-from .items import LEVELS, Drawn
+from .items import LEVELS, TAUGHT, Drawn
 
 SPLITS = {"train": 0, "validation": 1, "val": 1, "dev": 1, "test": 2}
 _SHARES = (0, 0, 1, 2)
@@ -32,7 +32,7 @@ class Numbered(NamedTuple):
 
 
 class NanoConfig(PluginConfig):
-    levels: tuple[int, ...] = LEVELS
+    levels: tuple[int, ...] = TAUGHT
     """Levels that are drawn in turn, of 1, 2 and 3; `NAME@LEVEL` in a name wins over it."""
     size: int = Field(default=1000, ge=1)
     """Most problems of a family where the caller sets no limit."""
@@ -75,7 +75,7 @@ def split_of(name: str) -> int:
     return SPLITS[name]
 
 
-def wanted(name: str, levels: Sequence[int] = LEVELS) -> list[tuple[str, tuple[int, ...]]]:
+def wanted(name: str, levels: Sequence[int] = TAUGHT) -> list[tuple[str, tuple[int, ...]]]:
     """Families with their levels. Raises `ValueError` for unknown ones."""
     found = []
     for part in FAMILIES if name == "all" else filter(None, map(str.strip, name.split(","))):

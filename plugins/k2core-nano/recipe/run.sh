@@ -1,7 +1,8 @@
 #!/bin/sh
 # k2-nano from nothing: rows, supervised fine-tuning, reinforcement learning, draft model, what is shipped, evaluation.
 #
-#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft practice grpo draft ship evaluate
+#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo draft ship; also: grpo_from_base
+#                                                       grpo_short evaluate
 #
 # Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command.
 set -eu
@@ -9,10 +10,9 @@ set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
-ROWS=${ROWS:-12000}
-PRACTICE=${PRACTICE:-36000}
+ROWS=${ROWS:-30000}
+STEPS=${STEPS:-100}
 PACKAGE="$HERE/../k2core_nano"
-PIPELINE="$PACKAGE/k2-nano.toml"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
 
@@ -22,32 +22,31 @@ levels() {
 }
 
 data() {
-    "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1
-    "$K2" nano data --out "$WORK/practice.jsonl" --count "$PRACTICE" --seed 2 --families "$(levels 1 2)" \
-        --planned 0.06 --planning 0.02
+    "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1 --families "$(levels 1 2)" --planned 0.06 --planning 0.02
     "$K2" nano data --out "$WORK/prompts.jsonl" --count 3000 --seed 3
 }
 
 sft() {
-    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/sft" $(resumed "$WORK/sft") \
-        --set "trainer.data.files=[\"$WORK/sft.jsonl\"]"
-}
-
-# the same on the levels that are tested, for longer, and with fewer plans, whose prompts are long
-practice() {
-    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/practice" $(resumed "$WORK/practice") --set trainer.steps=2200 \
-        --set "trainer.data.files=[\"$WORK/practice.jsonl\"]" --set "trainer.model.adapter=$WORK/sft/adapter"
+    "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/sft" $(resumed "$WORK/sft") --set "trainer.data.files=[\"$WORK/sft.jsonl\"]"
 }
 
 grpo() {
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo" $(resumed "$WORK/grpo") \
-        --set "trainer.model.adapter=$WORK/practice/adapter"
+    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo" $(resumed "$WORK/grpo") --set trainer.steps=$STEPS \
+        --set "trainer.model.adapter=$WORK/sft/adapter"
 }
 
 # the ablation of K2 Think's report: reinforcement learning without the first stage
 grpo_from_base() {
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-from-base" $(resumed "$WORK/grpo-from-base") \
+    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-from-base" $(resumed "$WORK/grpo-from-base") --set trainer.steps=$STEPS \
         --set 'trainer.model.lora={rank=16}'
+}
+
+# and the other one: half of the steps with a context that is too short, then the other half as ever
+grpo_short() {
+    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-shortened" $(resumed "$WORK/grpo-shortened") \
+        --set trainer.steps=$((STEPS / 2)) --set trainer.max_tokens=48 --set "trainer.model.adapter=$WORK/sft/adapter"
+    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-short" $(resumed "$WORK/grpo-short") \
+        --set trainer.steps=$((STEPS - STEPS / 2)) --set "trainer.model.adapter=$WORK/grpo-shortened/adapter" --set trainer.seed=4
 }
 
 draft() {
@@ -63,20 +62,35 @@ ship() {
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
-# n = 510 a cell, 30 a family, from the test split; four arms for each model
+# n = 510 problems a cell, 30 a family, from the test split, which no training saw
+measured() { # NAME REPEATS [OPTION …]
+    name=$1 repeats=$2
+    shift 2
+    "$K2" eval run nano:all --limit 510 --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
+}
+
+adapted() { # STAGE REPEATS
+    if [ -d "$WORK/$1/adapter" ]; then
+        measured "$1" "$2" --config "$HERE/bare.toml" --set "decoders.solver.lora=[{path=\"$WORK/$1/adapter\"}]"
+    fi
+}
+
+# repeats: so many that at equal tokens the cheaper arm can vote as often as the dearer one's tokens allow
 evaluate() {
-    for name in base practice grpo; do
-        if [ "$name" = base ]; then lora='[]'; else lora="[{path=\"$WORK/$name/adapter\"}]"; fi
-        "$K2" eval run nano:all --limit 510 --seed 9 --ablation --config "$PIPELINE" --out "$WORK/eval/$name" --label "$name" \
-            --set "decoders.solver.lora=$lora"
-    done
-    # the base model with the prompt that suits it best, the default pipeline's
-    "$K2" eval run nano:all --limit 510 --seed 9 --ablation --out "$WORK/eval/base-default" --label base-default
-    "$K2" eval compare "$WORK/eval/base/bare" "$WORK/eval/base-default/bare" "$WORK/eval/practice/bare" "$WORK/eval/grpo/bare" \
-        "$WORK/eval/grpo/plan" "$WORK/eval/grpo/best-of-n" "$WORK/eval/grpo/both"
+    # the decoder that does many problems at once
+    quick="--set decoders.solver.use=transformers --set decoders.solver.context=1024 --set decoders.solver.parallel=64"
+    measured base 1 --config "$HERE/bare.toml"
+    # the base model with the prompt that suits it best, worked examples in it
+    measured base-shown 1 --ablation --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
+    for stage in sft grpo-from-base grpo-short; do adapted "$stage" 4; done
+    adapted grpo 8
+    measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
+        --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
+    "$K2" eval compare "$WORK/eval/sft" "$WORK/eval/grpo"
+    "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/plan" "$WORK/eval/nano/best-of-n" "$WORK/eval/nano/both"
 }
 
 mkdir -p "$WORK"
-for stage in ${*:-data sft practice grpo draft ship evaluate}; do
+for stage in ${*:-data sft grpo draft ship}; do
     "$stage"
 done

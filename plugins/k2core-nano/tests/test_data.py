@@ -98,3 +98,12 @@ def test_the_planner_reads_its_rows() -> None:
     replies: Sequence[str] = [one["messages"][-1]["content"] for one in rows(400, 1) if one["kind"] == "planning"]
     assert replies
     assert all(read_reply(reply).plan and read_reply(reply).structured for reply in replies)
+
+
+def test_the_adapter_is_small_and_belongs_to_the_embedded_model() -> None:
+    from k2core_models import shipped
+
+    asked = shipped.unfolded("k2-nano")
+    assert asked == ("smollm2-135m-instruct", ("k2-nano",))
+    folder = shipped.adapter_folder("k2-nano")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 10_000_000

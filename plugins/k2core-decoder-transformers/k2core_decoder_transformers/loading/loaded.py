@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from k2core_models import shipped
 from k2core_models.quiet import quiet
 
 from k2core.types import DecodeRequest
 
+from ..config import LoraAdapter
 from .adapters import merge
 from .chat import Chat, ends
 from .converted import folder_for, keep
@@ -72,10 +74,12 @@ def load(config: TransformersConfig, stop: threading.Event | None = None) -> Loa
     stop = stop or threading.Event()
     device = device_of(config.device)
     dtype = dtype_of(config.dtype, device)
-    source = locate(config.model, config.revision, stop)
+    asked = shipped.unfolded(config.model)
+    source = locate(asked.model, config.revision, stop)
+    adapters = (*(LoraAdapter(path=name) for name in asked.adapters), *config.lora)
     with quiet():
         model, tokenizer = _opened(source, dtype, stop)
-        for adapter in config.lora:
+        for adapter in adapters:
             _check(stop)
             model = merge(model, adapter.path, adapter.scale)
         _check(stop)
@@ -84,7 +88,8 @@ def load(config: TransformersConfig, stop: threading.Event | None = None) -> Loa
         chat = Chat(tokenizer, config.chat_template)
         eos = ends(model, tokenizer, chat.template)
     trained = getattr(model.config.get_text_config(), "max_position_embeddings", None) or config.context
-    return Loaded(model, tokenizer, source.name, eos, min(config.context, int(trained)), chat)
+    name = next(iter(asked.adapters), source.name)
+    return Loaded(model, tokenizer, name, eos, min(config.context, int(trained)), chat)
 
 
 def _opened(source: Source, dtype: Any, stop: threading.Event) -> tuple[Any, Any]:
@@ -125,7 +130,7 @@ def _check_weights(model: Any, name: str) -> None:
 
 def locate(model: str, revision: str, stop: threading.Event) -> Source:
     """What a `model` option means: a known name, a GGUF file, a folder, or a name on the hub. Raises `ValueError`."""
-    from k2core_models import KNOWN, gguf, resolve, shipped
+    from k2core_models import KNOWN, gguf, resolve
     from k2core_models.fetch import Stopped as FetchStopped
 
     if model in KNOWN or model.endswith(".gguf"):

@@ -35,6 +35,17 @@ def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
+def base_of(folder: Path) -> str:
+    """The model that the adapter of a folder belongs to. Raises `ValueError` where it does not say."""
+    try:
+        name = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{folder / CONFIG} does not say which model it belongs to: base_model_name_or_path")
+    return name
+
+
 def export(folder: Path, out: Path, base: Gguf, dtype: str = "F16") -> None:
     """Write the adapter of a folder as GGUF, for the base model whose header is given.
 

@@ -9,15 +9,15 @@ from ..writing.words import ITEMS, WORDS, some
 
 _LENGTHS = {1: (4, 6), 2: (7, 8), 3: (9, 13)}
 _WORDS = {level: [word for word in WORDS if low <= len(word) <= high] for level, (low, high) in _LENGTHS.items()}
-_PLAN = ("Go through it from the left.", "Keep a count.")
+_PLAN = ("Go through it from the left.", "Say of each whether it counts, and keep a count.")
 
 
 def _count(parts: list[str], hits: list[bool], joint: str) -> tuple[list[str], int]:
-    """Each part with the count so far."""
+    """Each part with whether it counts, `y` or `n`, and the count so far."""
     total, shown = 0, []
     for part, hit in zip(parts, hits, strict=True):
         total += hit
-        shown.append(f"{part}{joint}{total}")
+        shown.append(f"{part}{joint}{'y' if hit else 'n'}{total}")
     return shown, total
 
 
@@ -35,8 +35,8 @@ def letters(draw: Random, level: int) -> Drawn:
         f'Count the letter {letter} in "{word}".',
         f'How often does "{letter}" occur in the word {word}?',
     )
-    shown, total = _count(list(word), [one == letter for one in word], "")
-    return Drawn(asked, str(total), (" ".join(shown),), numbered("Spell the word.", _PLAN[1]), f"{letter} in {word}")
+    shown, total = _count(list(word), [one == letter for one in word], " ")
+    return Drawn(asked, str(total), (" ".join(word), " ".join(shown)), numbered("Spell the word.", _PLAN[1]), f"{letter} in {word}")
 
 
 def number_digits(draw: Random, level: int) -> Drawn:
@@ -57,7 +57,7 @@ def number_digits(draw: Random, level: int) -> Drawn:
     }[kind]
     of = wanted.replace(" are", f" of {number} are", 1)
     asked = some(draw, f"In {number}, how many {wanted}?", f"How many of the {of}?", f"How many {of}?")
-    shown, total = _count([str(digit) for digit in digits], hits, ":")
+    shown, total = _count([str(digit) for digit in digits], hits, "")
     return Drawn(asked, str(total), (" ".join(shown),), numbered(*_PLAN), f"{wanted} in {number}")
 
 

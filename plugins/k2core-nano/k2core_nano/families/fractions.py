@@ -7,7 +7,7 @@ from decimal import Decimal
 from random import Random
 
 from ..items import Drawn, numbered
-from ..writing.arithmetic import product_lines
+from ..writing.arithmetic import product_lines, quotient_lines
 from ..writing.words import some
 
 _BELOW = {1: (2, 3, 4, 5, 6), 2: (2, 3, 4, 5, 6, 8, 10), 3: (2, 3, 4, 5, 6, 7, 8, 9, 10, 12)}
@@ -29,10 +29,12 @@ def fractions(draw: Random, level: int) -> Drawn:
     common = math.lcm(b, d)
     x, y = a * common // b, c * common // d
     top = x - y if minus else x + y
-    lines = [f"{common}/{b}={common // b}", f"{common}/{d}={common // d}", f"{a}*{common // b}={x}", f"{c}*{common // d}={y}"]
+    most = max(b, d)
+    lines = [" ".join(str(most * times) for times in range(1, common // most + 1))]  # multiples, until the other divides one
+    lines += [f"{common}/{b}={common // b}", f"{common}/{d}={common // d}", f"{a}*{common // b}={x}", f"{c}*{common // d}={y}"]
     lines += [f"{x}{sign}{y}={top}", f"{top}/{common}"]
     answer, reducing = _reduced(top, common)
-    plan = numbered("Find a common denominator.", f"{'Subtract' if minus else 'Add'} the numerators.", "Reduce.")
+    plan = numbered("Find a common denominator among multiples.", f"{'Subtract' if minus else 'Add'} the numerators.", "Reduce.")
     return Drawn(asked, answer, (*lines, *reducing), plan, text)
 
 
@@ -68,7 +70,7 @@ def _part_of(draw: Random, level: int) -> Drawn:
         f"A class has {whole} children, and {top}/{below} of them walk to school. How many walk?",
         f"{top}/{below} of {whole} cars are red. How many cars are red?",
     )
-    lines = [f"{whole}/{below}={each}", *product_lines(each, top)]
+    lines = [*quotient_lines(whole, below), *product_lines(max(each, top), min(each, top))]
     plan = numbered("Divide the number by the denominator.", "Multiply by the numerator.")
     return Drawn(asked, str(each * top), tuple(lines), plan, f"{top}/{below} of {whole}")
 

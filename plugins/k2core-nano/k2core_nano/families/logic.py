@@ -51,17 +51,14 @@ def truth_table(draw: Random, level: int) -> Drawn:
     formula = f"{words[0]} {operations[0]} {words[1]}"
     if level > 1:
         formula = f"({formula}) {operations[1]} {words[2]}"
-    lines, true = [], 0
-    for row in itertools.product((True, False), repeat=2):
-        x, y, *more = (row[p] != no for p, no in zip(places, negated, strict=True))
-        result = _OPERATIONS[operations[0]](x, y)
-        line = f"{_bits(*row)}:{_bits(x, y, result)}"
-        if more:
-            result = _OPERATIONS[operations[1]](result, more[0])
-            line += f":{_bits(more[0], result)}"
-        true += result
-        lines.append(line)
     wanted = draw.choice(("true", "false"))
+    lines, count = [], 0
+    for row in itertools.product((True, False), repeat=2):
+        result, line = _row([(word, row[p] != no) for word, p, no in zip(words, places, negated, strict=True)], operations)
+        hit = result is (wanted == "true")
+        count += hit
+        named = "".join(f"{letter}{value:d}" for letter, value in zip(letters, row, strict=True))
+        lines.append(f"{named} {line} {'y' if hit else 'n'}{count}")
     asked = some(
         draw,
         f"In how many rows of its truth table is {formula} {wanted}?",
@@ -70,11 +67,17 @@ def truth_table(draw: Random, level: int) -> Drawn:
         f"For how many assignments of {letters[0]} and {letters[1]} is {formula} {wanted}?",
     )
     plan = numbered("Go through all rows.", "Find the parts, then the whole.", f"Count the rows that are {wanted}.")
-    return Drawn(asked, str(true if wanted == "true" else 4 - true), tuple(lines), plan, f"{formula} {wanted}")
+    return Drawn(asked, str(count), tuple(lines), plan, f"{formula} {wanted}")
 
 
-def _bits(*values: bool) -> str:
-    return "".join("1" if value else "0" for value in values)
+def _row(parts: list[tuple[str, bool]], operations: list[str]) -> tuple[bool, str]:
+    """The formula with the value of each part and of each operation behind it: `not A0 and B1:0 or B1:1`."""
+    (word, result), *others = parts
+    line = f"{word}{result:d}"
+    for operation, (word, value) in zip(operations, others, strict=True):
+        result = _OPERATIONS[operation](result, value)
+        line += f" {operation} {word}{value:d}:{result:d}"
+    return result, line
 
 
 def deduction(draw: Random, level: int) -> Drawn:

@@ -59,7 +59,7 @@ def _down(draw: Random, pair: Pair) -> Drawn:
         f"{count} {large} = ? {small}",
     )
     plan = numbered(f"Take the number of {small} in one.", "Multiply.")
-    return Drawn(asked, str(count * factor), tuple(_scaled(count, factor)), plan, f"{count} {large} {small}")
+    return Drawn(asked, str(count * factor), (f"{large} {factor}", *_scaled(count, factor)), plan, f"{count} {large} {small}")
 
 
 def _mixed(draw: Random, pair: Pair) -> Drawn:
@@ -74,7 +74,7 @@ def _mixed(draw: Random, pair: Pair) -> Drawn:
     )
     more, total = running_lines(count * factor, [rest])
     plan = numbered(f"Convert the {large}.", f"Add the {small}.")
-    return Drawn(asked, str(total), (*_scaled(count, factor), *more), plan, f"{count} {large} {rest} {small}")
+    return Drawn(asked, str(total), (f"{large} {factor}", *_scaled(count, factor), *more), plan, f"{count} {large} {rest} {small}")
 
 
 def _up(draw: Random, pair: Pair) -> Drawn:

@@ -47,7 +47,7 @@ def subtraction(draw: Random, level: int) -> Drawn:
         f"What is left of {a} after taking away {b}?",
         f"What is the difference between {a} and {b}?",
     )
-    plan = numbered("Subtract the digits from the right, with borrows.", "Read the difference off.")
+    plan = numbered("Compare and subtract the digits from the right, with borrows.", "Read the difference off.")
     return Drawn(_asked(draw, f"{a} - {b}", *others), str(a - b), tuple(subtract_lines(a, b)), plan, f"{a}-{b}")
 
 
@@ -82,6 +82,6 @@ def chained_sum(draw: Random, level: int) -> Drawn:
         total += change
     text = str(start) + "".join(f" {'+' if change > 0 else '-'} {abs(change)}" for change in changes)
     others = (f"Work out {text}.", f"Evaluate {text}", f"What do you get for {text}?", f"Find {text}.")
-    plan = numbered("Go from left to right.", "Keep a running total, tens before units.")
+    plan = numbered("Go from left to right.", "Keep a running total.")
     lines, end = running_lines(start, changes)
     return Drawn(_asked(draw, text, *others), str(end), tuple(lines), plan, text)

@@ -25,24 +25,37 @@ def add_lines(a: int, b: int) -> list[str]:
 
 
 def subtract_lines(a: int, b: int) -> list[str]:
-    """Column by column, for a >= b: `13-7=6`, `12-1-8=3`, `5-1-1=3` for 523-187. A leading 1 borrows from the next column, where
-    the first `-1` pays it back."""
-    lines, borrowed = [], 0
+    """Column by column, for a >= b: each is compared first, so that it is known whether to borrow before the column is worked out.
+    `3<7`, `13-7=6`, `2-1=1`, `1<8`, `11-8=3`, `5-1=4`, `4>1`, `4-1=3` for 523-187: what was borrowed is paid back first."""
+    lines: list[str] = []
+    borrowed = False
     for x, y in zip_longest(digits(a), digits(b), fillvalue=0):
-        left = x - borrowed - y
-        top, paid = (x + 10 if left < 0 else x), "-1" if borrowed else ""
-        lines.append(f"{top}{paid}-{y}={top - borrowed - y}")
-        borrowed = int(left < 0)
+        if borrowed:
+            borrowed = x == 0  # then the next column is borrowed from as well
+            x = x + 10 if borrowed else x
+            lines.append(f"{x}-1={x - 1}")
+            x -= 1
+        lines.append(f"{x}{_sign(x, y)}{y}")
+        if x < y:
+            x, borrowed = x + 10, True
+        lines.append(f"{x}-{y}={x - y}")
     return lines
 
 
+def _sign(x: int, y: int) -> str:
+    return "<" if x < y else ">" if x > y else "="
+
+
 def times_lines(number: int, digit: int) -> list[str]:
-    """By a digit, from the right: `7*6=42`, `7*4+4=32` for 46*7; the product is read off as in `add_lines`."""
+    """By a digit, from the right, carries added in lines of their own: `7*6=42`, `7*4=28`, `28+4=32` for 46*7; the product is read
+    off as in `add_lines`."""
     lines, carry = [], 0
     for x in digits(number):
-        total = digit * x + carry
-        lines.append(f"{digit}*{x}{f'+{carry}' if carry else ''}={total}")
-        carry = total // 10
+        product = digit * x
+        lines.append(f"{digit}*{x}={product}")
+        if carry:
+            lines.append(f"{product}+{carry}={product + carry}")
+        carry = (product + carry) // 10
     return lines
 
 
@@ -57,26 +70,34 @@ def product_lines(a: int, b: int) -> list[str]:
 
 
 def divide_lines(number: int, by: int) -> list[str]:
-    """Short division by a digit, without remainder at the end: `9-7*1=2`, `22-7*3=1`, `14-7*2=0` for 924/7. The factors in order
-    are the quotient."""
+    """Short division by a digit, without remainder at the end: `9`, `7*1=7`, `9-7=2`, `22`, `7*3=21`, `22-21=1`, `14`, `7*2=14`,
+    `14-14=0` for 924/7. The second factors in order are the quotient."""
     lines: list[str] = []
     rest = 0
     for x in reversed(digits(number)):
         rest = rest * 10 + x
         if lines or rest >= by:
-            lines.append(f"{rest}-{by}*{rest // by}={rest % by}")
-            rest %= by
+            taken = rest // by * by
+            lines += [f"{rest}", f"{by}*{rest // by}={taken}", f"{rest}-{taken}={rest - taken}"]
+            rest -= taken
     return lines
 
 
+def quotient_lines(number: int, by: int) -> list[str]:
+    """The quotient in a line of its own, after a short division where it has more than a digit and the divisor has not."""
+    long = divide_lines(number, by) if number // by > 9 and by < 10 else []
+    return [*long, f"{number}/{by}={number // by}"]
+
+
 def running_lines(start: int, changes: list[int]) -> tuple[list[str], int]:
-    """Adds the changes in turn, tens before units: `47+30=77`, `77+5=82` for 47+35. The lines, and where they end."""
+    """Adds the changes in turn, column by column where one line is not enough: `7+5=12`, `4+3+1=8`, `47+35=82`. The lines, and
+    where they end."""
     lines, total = [], start
     for change in changes:
-        sign, size = ("+", change) if change >= 0 else ("-", -change)
-        parts = [size] if size < 10 or size % 10 == 0 else [size - size % 10, size % 10]
-        for part in parts:
-            new = total + part if sign == "+" else total - part
-            lines.append(f"{total}{sign}{part}={new}")
-            total = new
+        size = abs(change)
+        new = total + change
+        if max(total, new) > 20:
+            lines += add_lines(total, size) if change >= 0 else subtract_lines(total, size)
+        lines.append(f"{total}{'+' if change >= 0 else '-'}{size}={new}")
+        total = new
     return lines, total

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 
-from .arithmetic import product_lines, running_lines
+from .arithmetic import product_lines, quotient_lines, running_lines
 
 _TERM = re.compile(r"([+-]?)([^+-]+)")
 
@@ -26,10 +27,10 @@ def work_out(expression: str, numbers: Mapping[str, int]) -> tuple[list[str], in
         known = {**numbers, "_": value}
         terms = [(sign, _term(term, known, lines)) for sign, term in _TERM.findall(stage)]
         changes = [-size if sign == "-" else size for sign, size in terms[1:]]
+        if min(itertools.accumulate(changes, initial=terms[0][1])) < 1:
+            raise Unfit
         more, value = running_lines(terms[0][1], changes)
         lines += more
-        if value < 1 or any("=-" in line or line.endswith("=0") for line in more):
-            raise Unfit
     return lines, value
 
 
@@ -42,7 +43,7 @@ def _term(text: str, numbers: Mapping[str, int], lines: list[str]) -> int:
         if sign == "/":
             if value % other:
                 raise Unfit
-            lines.append(f"{value}/{other}={value // other}")
+            lines += quotient_lines(value, other)
             value //= other
         else:
             value, other = max(value, other), min(value, other)
