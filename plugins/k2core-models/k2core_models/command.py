@@ -56,7 +56,11 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{model.name}  {model.size / 1e6:.0f} MB  {model.licence}  {'cached' if path else 'not cached'}")
         print(f"    {model.about}\n    {path or cache_folders()[0] / model.file}")
     for name, point in sorted(shipped.names().items()):
-        print(f"{name}  comes with {point.dist.name if point.dist else 'an installed distribution'}\n    {point.load()}")
+        try:
+            where = str(shipped.folder(name))
+        except Exception as error:  # another's distribution is broken, or does not hold it
+            where = f"cannot be used: {error}"
+        print(f"{name}  comes with {point.dist.name if point.dist else 'an installed distribution'}\n    {where}")
     return 0
 
 

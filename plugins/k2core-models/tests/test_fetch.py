@@ -262,7 +262,7 @@ def test_command(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch, caps
     assert resolve("tiny") == Path(path.strip())
     brought = SimpleNamespace(dist=SimpleNamespace(name="acme"), load=lambda: home)
     monkeypatch.setattr(shipped, "names", lambda: {"tuned": brought})
-    assert "tuned  comes with acme" in k2("list")[1]
+    assert "tuned  comes with acme\n    cannot be used: tuned is not in this build" in k2("list")[1]
     status, out, err = k2("path", "tuned")
     assert (status, out, "tuned is not in this build of acme" in err) == (2, "", True)
     (home / "config.json").write_text("{}")

@@ -18,6 +18,7 @@ from k2core_nano.tasks import items, problem_of
 from k2core_planner_think.reply import read_reply
 
 from k2core import DecodeRequest, PipelineConfig, Runtime
+from k2core.config import read_tables
 from k2core.registry import Registry
 from k2core.testing import assert_conforms, fake_decoder
 
@@ -107,3 +108,9 @@ def test_the_adapter_is_small_and_belongs_to_the_embedded_model() -> None:
     assert asked == ("smollm2-135m-instruct", ("k2-nano",))
     folder = shipped.adapter_folder("k2-nano")
     assert sum(file.stat().st_size for file in folder.iterdir()) < 10_000_000
+
+
+def test_the_recipe_s_bare_pipeline_is_the_embedded_one_with_one_candidate() -> None:
+    bare = read_tables(Path(__file__).parents[1] / "recipe" / "bare.toml")
+    assert bare["sampler"] == {**pipeline()["sampler"], "n": 1}
+    assert bare["verifiers"] == pipeline()["verifiers"]
