@@ -76,7 +76,7 @@ class Scripted(Plugin):
         thought, text = ("", PLAN) if request.role == "plan" else (THOUGHT, self._reply(run, asked, request, index))
         if "please fail" in asked and request.role == "solve":
             raise RuntimeError("the model at http://10.1.2.3/v1 is out of order")
-        pace = 0.05 if "slowly" in asked else 0.02 if "gently" in asked else 0.0
+        pace = 0.15 if "slowly" in asked else 0.02 if "gently" in asked else 0.0
         tokens = 0
         for part, reasoning in ((thought, True), (text, False)):
             for word in part.replace(" ", " \0").split("\0"):
@@ -84,6 +84,8 @@ class Scripted(Plugin):
                     await asyncio.sleep(pace)
                     run.delta(word, index, reasoning=reasoning)
                     tokens += 1
+        if "without end" in asked and request.role == "solve":
+            await asyncio.Event().wait()  # until it is cancelled, however busy the machine is
         return Completion(text=text, reasoning=thought, tokens=tokens, model="scripted")
 
     def _reply(self, run: Run, asked: str, request: DecodeRequest, index: int) -> str:

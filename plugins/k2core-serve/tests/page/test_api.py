@@ -131,7 +131,7 @@ def test_a_failure_is_told_and_kept(server):
 
 
 def test_a_reader_who_goes_stops_the_run(server):
-    body = {"pipeline": "careful", "problem": "Sum, slowly.", "effort": ""}
+    body = {"pipeline": "careful", "problem": "Sum, without end.", "effort": ""}
     with httpx.stream("POST", server.url + "/api/ask", json=body, timeout=30) as response:
         for line in response.iter_lines():
             if '"kind":"accepted"' in line:
