@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,13 +46,20 @@ def pipeline() -> Mapping[str, Any]:
 def rows(
     count: int, seed: int, families: str = "all", split: str = "train", shares: Shares | None = None
 ) -> Iterator[dict[str, Any]]:
-    """At most `count` rows, the families in turn, each problem once. The same arguments, the same rows, in any process."""
-    sources = [items(family, levels, split_of(split), seed) for family, levels in wanted(families)]
+    """`count` rows, as many of each family that is named: one that has too few problems begins again, in other words. The same
+    arguments, the same rows, in any process."""
+    sources = [_again(family, levels, split_of(split), seed) for family, levels in wanted(families)]
     tables, shares = pipeline(), shares or Shares()
     for place, item in enumerate(in_turn(sources)):
         if place == count:
             return
         yield row(item, shares.kind(Random(f"k2-nano rows {seed} {place}")), tables)
+
+
+def _again(family: str, levels: Sequence[int], split: int, seed: int) -> Iterator[Numbered]:
+    """Items without end: all problems of the split, then all in another order and wording, and so on."""
+    for time in itertools.count():
+        yield from items(family, levels, split, seed + 1000 * time)
 
 
 def row(item: Numbered, kind: str, tables: Mapping[str, Any]) -> dict[str, Any]:

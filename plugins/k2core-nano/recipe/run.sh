@@ -22,7 +22,7 @@ levels() {
 }
 
 data() {
-    "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1 --families "$(levels 1 2)" --planned 0.06 --planning 0.02
+    "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1 --families "$(levels 1 2)" --planned 0.06 --planning 0.03
     "$K2" nano data --out "$WORK/prompts.jsonl" --count 3000 --seed 3
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import math
 import os
 import re
 import subprocess
@@ -88,6 +89,16 @@ def test_plans_disclose_nothing_and_texts_are_clean(family: str) -> None:
         assert not set("{}[]|<>") & set(one.problem.replace(" | ", "")), one.problem
         assert one.problem == one.problem.strip()
         assert one.reference
+
+
+def test_fractions_end_in_lowest_terms() -> None:
+    for one in [*some("fractions"), *some("parts")]:
+        *_, last = ["1/1", *(line for line in one.steps if re.fullmatch(r"\d+/\d+", line))]
+        top, below = map(int, last.split("/"))
+        assert math.gcd(top, below) == 1 or top % below == 0, one
+        for prime, marks in re.findall(r"^([235]): ([\dyn]+)$", "\n".join(one.steps), re.MULTILINE):
+            for number, mark in re.findall(r"(\d+)([yn])", marks):
+                assert (int(number) % int(prime) == 0) == (mark == "y"), one
 
 
 def test_another_way_to_the_answer_agrees() -> None:

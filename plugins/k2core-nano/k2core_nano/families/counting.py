@@ -57,7 +57,8 @@ def number_digits(draw: Random, level: int) -> Drawn:
     }[kind]
     of = wanted.replace(" are", f" of {number} are", 1)
     asked = some(draw, f"In {number}, how many {wanted}?", f"How many of the {of}?", f"How many {of}?")
-    shown, total = _count([str(digit) for digit in digits], hits, "")
+    compared = [f"{one}{'>' if one > low else '<' if one < low else '='}{low}" if kind == "greater" else str(one) for one in digits]
+    shown, total = _count(compared, hits, "")
     return Drawn(asked, str(total), (" ".join(shown),), numbered(*_PLAN), f"{wanted} in {number}")
 
 
@@ -79,5 +80,5 @@ def lists(draw: Random, level: int) -> Drawn:
         "same": (f'How many times does "{chosen}" occur in this list', [entry == chosen for entry in entries]),
     }[kind]
     asked = some(draw, f"{question}: {shown}?", f"{question}? {shown}", f"{shown}. {question}?")
-    counted, total = _count(entries, hits, " ")
+    counted, total = _count([f"{entry} {entry[0]}" for entry in entries] if kind == "initial" else entries, hits, " ")
     return Drawn(asked, str(total), (", ".join(counted),), numbered(*_PLAN), f"{question}: {shown}")

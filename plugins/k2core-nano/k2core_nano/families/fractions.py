@@ -7,7 +7,7 @@ from decimal import Decimal
 from random import Random
 
 from ..items import Drawn, numbered
-from ..writing.arithmetic import product_lines, quotient_lines
+from ..writing.arithmetic import product_lines, quotient_lines, running_lines
 from ..writing.words import some
 
 _BELOW = {1: (2, 3, 4, 5, 6), 2: (2, 3, 4, 5, 6, 8, 10), 3: (2, 3, 4, 5, 6, 7, 8, 9, 10, 12)}
@@ -29,24 +29,37 @@ def fractions(draw: Random, level: int) -> Drawn:
     common = math.lcm(b, d)
     x, y = a * common // b, c * common // d
     top = x - y if minus else x + y
-    most = max(b, d)
-    lines = [" ".join(str(most * times) for times in range(1, common // most + 1))]  # multiples, until the other divides one
+    lines = [_common(*sorted((b, d)))]
     lines += [f"{common}/{b}={common // b}", f"{common}/{d}={common // d}", f"{a}*{common // b}={x}", f"{c}*{common // d}={y}"]
-    lines += [f"{x}{sign}{y}={top}", f"{top}/{common}"]
+    lines += [*running_lines(x, [-y if minus else y])[0], f"{top}/{common}"]
     answer, reducing = _reduced(top, common)
     plan = numbered("Find a common denominator among multiples.", f"{'Subtract' if minus else 'Add'} the numerators.", "Reduce.")
     return Drawn(asked, answer, (*lines, *reducing), plan, text)
 
 
+def _common(low: int, high: int) -> str:
+    """The common denominator: multiples of the larger, each with whether the smaller divides it, as `4: 6n 12y`."""
+    multiples = range(high, math.lcm(low, high) + 1, high)
+    return f"{low}: " + " ".join(f"{one}{_mark(one, low)}" for one in multiples)
+
+
+def _mark(number: int, by: int) -> str:
+    """Whether it can be divided."""
+    return "n" if number % by else "y"
+
+
 def _reduced(top: int, below: int) -> tuple[str, list[str]]:
-    """In lowest terms, and the lines that lead there by dividing by primes."""
+    """In lowest terms, and the lines that lead there: of each prime whether it divides the denominator, and if so the numerator.
+    `2: 12y9n`, `3: 12y9y`, `9/3=3`, `12/3=4`, `3/4`, `3: 4n`, `5: 4n` for 9/12. No denominator here has another prime in common."""
     if top % below == 0:
         return str(top // below), [f"{top}/{below}={top // below}"]
     lines = []
-    for prime in (2, 3, 5, 7, 11):
-        while top % prime == 0 and below % prime == 0:
-            lines += [f"{top}/{prime}={top // prime}", f"{below}/{prime}={below // prime}"]
+    for prime in (2, 3, 5):
+        while below % prime == 0 and top % prime == 0:
+            lines += [f"{prime}: {below}y{top}y", f"{top}/{prime}={top // prime}", f"{below}/{prime}={below // prime}"]
             top, below = top // prime, below // prime
+            lines.append(f"{top}/{below}")
+        lines.append(f"{prime}: {below}n" if below % prime else f"{prime}: {below}y{top}n")
     return f"{top}/{below}", lines
 
 
@@ -108,7 +121,7 @@ def _lowest(draw: Random, level: int) -> Drawn:
     _, lines = _reduced(a, b)
     plan = numbered("Divide both numbers by common primes.", f"Give the {which} that is left.")
     reference = str(top if which == "numerator" else below)
-    return Drawn(asked, reference, (*lines, f"{top}/{below}"), plan, f"lowest {a}/{b} {which}")
+    return Drawn(asked, reference, (f"{a}/{b}", *lines, f"{top}/{below}"), plan, f"lowest {a}/{b} {which}")
 
 
 def comparison(draw: Random, level: int) -> Drawn:

@@ -52,7 +52,7 @@ def truth_table(draw: Random, level: int) -> Drawn:
     if level > 1:
         formula = f"({formula}) {operations[1]} {words[2]}"
     wanted = draw.choice(("true", "false"))
-    lines, count = [], 0
+    lines, count = [f"count {'1' if wanted == 'true' else '0'}"], 0
     for row in itertools.product((True, False), repeat=2):
         result, line = _row([(word, row[p] != no) for word, p, no in zip(words, places, negated, strict=True)], operations)
         hit = result is (wanted == "true")

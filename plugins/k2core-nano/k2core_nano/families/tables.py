@@ -41,7 +41,8 @@ def _sum(draw: Random, heads: Heads, rows: Rows) -> Made:
         f"What is the total of {heads[column]}?",
     )
     lines, total = running_lines(values[0], values[1:])
-    return asked, str(total), lines, numbered("Read the column.", "Add it up with a running total.")
+    read = ", ".join(f"{row[0]} {row[column]}" for row in rows)
+    return asked, str(total), [read, *lines], numbered("Read the column.", "Add it up with a running total.")
 
 
 def _difference(draw: Random, heads: Heads, rows: Rows) -> Made:

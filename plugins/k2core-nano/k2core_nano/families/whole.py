@@ -62,8 +62,8 @@ def multiplication(draw: Random, level: int) -> Drawn:
 
 
 def division(draw: Random, level: int) -> Drawn:
-    by = draw.randint(3, 9)
-    quotient = draw.randint(*{1: (11, 33), 2: (34, 120), 3: (121, 999)}[level])
+    by = draw.randint(2, 9)
+    quotient = draw.randint(*{1: (11, 49), 2: (50, 199), 3: (200, 999)}[level])
     a = by * quotient
     others = (f"Divide {a} by {by}.", f"What is {a} divided by {by}?", f"How many times does {by} go into {a}?")
     expression = some(draw, f"{a} / {by}", f"{a} \u00f7 {by}")

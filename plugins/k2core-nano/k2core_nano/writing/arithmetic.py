@@ -69,17 +69,28 @@ def product_lines(a: int, b: int) -> list[str]:
     return [*lines, *add_lines(second, first), f"{second}+{first}={second + first}"]
 
 
+def multiples_lines(by: int, beyond: int) -> str:
+    """`8 16 24 32 40 48` for 8 and 41: as far as the first that is beyond, so that no quotient has to be guessed."""
+    return " ".join(str(by * times) for times in range(1, beyond // by + 2))
+
+
 def divide_lines(number: int, by: int) -> list[str]:
-    """Short division by a digit, without remainder at the end: `9`, `7*1=7`, `9-7=2`, `22`, `7*3=21`, `22-21=1`, `14`, `7*2=14`,
-    `14-14=0` for 924/7. The second factors in order are the quotient."""
+    """Long division by a digit, without remainder at the end: what is divided now with the digits that are still to come, which is
+    the larger, multiples, the quotient's digit, what is left, the quotient so far. For 416/8: `4,16`, `4<8`, `41,6`, `41>8`,
+    `8 16 24 32 40 48`, `40/8=5`, `41-40=1`, `q5`, `16`, `16>8`, `8 16 24`, `16/8=2`, `16-16=0`, `q52`."""
     lines: list[str] = []
-    rest = 0
-    for x in reversed(digits(number)):
-        rest = rest * 10 + x
-        if lines or rest >= by:
-            taken = rest // by * by
-            lines += [f"{rest}", f"{by}*{rest // by}={taken}", f"{rest}-{taken}={rest - taken}"]
+    rest, quotient, text = 0, "", str(number)
+    for place, digit in enumerate(text, 1):
+        rest = rest * 10 + int(digit)
+        lines += [",".join(filter(None, (str(rest), text[place:]))), f"{rest}{_sign(rest, by)}{by}"]
+        times = rest // by
+        if times:
+            taken = times * by
+            lines += [multiples_lines(by, rest), f"{taken}/{by}={times}", f"{rest}-{taken}={rest - taken}"]
             rest -= taken
+        if times or quotient:
+            quotient += str(times)
+            lines.append(f"q{quotient}")
     return lines
 
 
@@ -96,7 +107,7 @@ def running_lines(start: int, changes: list[int]) -> tuple[list[str], int]:
     for change in changes:
         size = abs(change)
         new = total + change
-        if max(total, new) > 20:
+        if max(total, new) > 20 or size > 10:
             lines += add_lines(total, size) if change >= 0 else subtract_lines(total, size)
         lines.append(f"{total}{'+' if change >= 0 else '-'}{size}={new}")
         total = new
