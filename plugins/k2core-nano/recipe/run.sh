@@ -12,6 +12,7 @@ WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-30000}
 STEPS=${STEPS:-100}
+CELL=${CELL:-510}
 PACKAGE="$HERE/../k2core_nano"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
@@ -62,11 +63,11 @@ ship() {
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
-# n = 510 problems a cell, 30 a family, from the test split, which no training saw
+# CELL problems a cell, 30 a family, from the test split, which no training saw
 measured() { # NAME REPEATS [OPTION …]
     name=$1 repeats=$2
     shift 2
-    "$K2" eval run nano:all --limit 510 --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
+    "$K2" eval run nano:all --limit "$CELL" --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
 }
 
 adapted() { # STAGE REPEATS
@@ -87,7 +88,7 @@ evaluate() {
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
         --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
     "$K2" eval compare "$WORK/eval/sft" "$WORK/eval/grpo"
-    "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/plan" "$WORK/eval/nano/best-of-n" "$WORK/eval/nano/both"
+    for arm in plan best-of-n both; do "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/$arm"; done
 }
 
 mkdir -p "$WORK"

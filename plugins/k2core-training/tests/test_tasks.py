@@ -101,8 +101,22 @@ def test_a_curriculum_prefers_what_is_solved_half_of_the_time() -> None:
     assert len(curriculum.draw(70)) == 70
 
 
+def test_what_has_not_been_tried_counts_as_its_kind_has_fared() -> None:
+    families = ("easy", "mixed", "hopeless")
+    tasks = [Task(problem=Problem(id=str(n), prompt=f"{n}?", meta={"family": families[n % 3]}), reference="0") for n in range(3000)]
+    curriculum = Curriculum(tasks, seed=1)
+    seen: Counter[str] = Counter()
+    for step in range(60):
+        for task in curriculum.draw(8):
+            family = str(task.problem.meta["family"])
+            seen[family] += step >= 20
+            curriculum.told(task, {"easy": 1.0, "mixed": 0.5, "hopeless": 0.0}[family])
+    assert seen["mixed"] > 0.8 * seen.total()
+    assert min(seen.values()) > 0
+
+
 def test_a_curriculum_goes_on_from_its_state() -> None:
-    tasks = [Task(problem=Problem(id=str(n), prompt=f"{n}?"), reference="0") for n in range(9)]
+    tasks = [Task(problem=Problem(id=str(n), prompt=f"{n}?", meta={"level": n % 2}), reference="0") for n in range(9)]
     one, two = Curriculum(tasks, 3), Curriculum(tasks, 3)
     for step in range(5):
         for task in one.draw(4):
