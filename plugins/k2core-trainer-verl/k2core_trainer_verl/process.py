@@ -20,6 +20,8 @@ MARK = "K2CORE_VERL_RUN"
 _PR_SET_PDEATHSIG = 1
 _GRACE = 5.0
 """Seconds for processes that end by themselves once the child has ended, such as Ray's."""
+_EXEC = 0.5
+"""Most seconds to look again at processes that show no environment."""
 _ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?:[:(]|$)")
 _PREFIX = re.compile(r"\x1b\[[0-9;]*m|^\((?:[\w.<>]+) pid=\d+(?:, ip=[\d.]+)?\) ")
 
@@ -90,13 +92,22 @@ async def _ended(process: asyncio.subprocess.Process, ended: asyncio.Future[int]
         await asyncio.sleep(0.05)
 
 
-def alive(mark: str) -> list[int]:
+def alive(mark: str, processes: Path = Path("/proc")) -> list[int]:
     """Process ids of the run's processes, but for those that have ended and wait to be reaped. Linux; elsewhere none is found."""
     wanted, found = f"{MARK}={mark}".encode(), []
-    for entry in Path("/proc").glob("[0-9]*"):
+    until = time.monotonic() + _EXEC
+    for entry in processes.glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0") and _state(entry) not in ("Z", "X"):
+            if wanted in _environment(entry, until).split(b"\0") and _state(entry) not in ("Z", "X"):
                 found.append(int(entry.name))
+    return found
+
+
+def _environment(entry: Path, until: float) -> bytes:
+    """A process that is just becoming another program (execve) shows none for a moment: looked at again, until then. Threads of the
+    kernel, which never have one, have no program either. Raises `OSError`."""
+    while not (found := (entry / "environ").read_bytes()) and time.monotonic() < until and (entry / "exe").readlink():
+        time.sleep(0.005)
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -76,6 +77,28 @@ def test_what_a_child_that_has_ended_leaves_is_ended(tmp_path: Path, monkeypatch
     made = child(tmp_path, FAMILY.format(then="sys.exit(0)"))
     assert asyncio.run(run(made)) == 0
     assert gone(detached(made.log))
+
+
+def test_a_process_that_is_just_becoming_another_program_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two programs the kernel shows an empty environment: met on a busy machine, where such a process was left."""
+
+    def process(pid: int, program: str) -> None:
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "environ").touch()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (x) S 1")
+        if program:
+            (tmp_path / str(pid) / "exe").symlink_to(program)
+
+    process(11, "/bin/becoming")
+    process(12, "")  # one of the kernel
+    later = threading.Timer(0.1, lambda: (tmp_path / "11" / "environ").write_bytes(f"A=1\0{MARK}=abcd\0".encode()))
+    later.start()
+    monkeypatch.setattr("k2core_trainer_verl.process._EXEC", 60)
+    assert alive("abcd", tmp_path) == [11]
+    later.join()
+    process(13, "/bin/without-environment")
+    monkeypatch.setattr("k2core_trainer_verl.process._EXEC", 0.1)
+    assert alive("abcd", tmp_path) == [11]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG")
