@@ -69,7 +69,7 @@ def product_lines(a: int, b: int) -> list[str]:
     return [*lines, *add_lines(second, first), f"{second}+{first}={second + first}"]
 
 
-def multiples_lines(by: int, beyond: int) -> str:
+def multiples(by: int, beyond: int) -> str:
     """`8 16 24 32 40 48` for 8 and 41: as far as the first that is beyond, so that no quotient has to be guessed."""
     return " ".join(str(by * times) for times in range(1, beyond // by + 2))
 
@@ -86,7 +86,7 @@ def divide_lines(number: int, by: int) -> list[str]:
         times = rest // by
         if times:
             taken = times * by
-            lines += [multiples_lines(by, rest), f"{taken}/{by}={times}", f"{rest}-{taken}={rest - taken}"]
+            lines += [multiples(by, rest), f"{taken}/{by}={times}", f"{rest}-{taken}={rest - taken}"]
             rest -= taken
         if times or quotient:
             quotient += str(times)
