@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from k2core import ConfigError, K2Error, PipelineConfig, Registry, Runtime, Usage
 
 from .asking import Sample, draw
-from .identity import distribution_of, hash_of, identify, locate, table_of, version
+from .identity import Weights, distribution_of, identify, locate, model_of, table_of, version, weights_of
 from .judging import Judgement, Reading, alone, compared
-from .records import Certificate, Finding, Identity, Model
+from .prompts import Asked, from_file
+from .records import Certificate, Finding, Identity
 from .scoring import Target
 
 
@@ -32,31 +32,33 @@ class Order(NamedTuple):
     seed: int = 0
     alpha: float = 0.01
     bias: float = 0.05
+    prompts: str | None = None
 
 
 async def certify(order: Order, tell: Callable[[str], None] = lambda what: None, registry: Registry | None = None) -> Certificate:
     """Draw, score, judge. Raises `ConfigError` for what is wrong in the order, `PluginError` when a decoder fails."""
     runtime = Runtime(_bare(order), registry=registry)
-    name = order.target or str(table_of(runtime.effective, order.decoder).get("model", ""))
-    if not name and not order.against:
+    options = {"model": order.target} if order.target else table_of(runtime.effective, order.decoder)
+    asked, weights = from_file(order.prompts) if order.prompts else Asked(), _weights(options)
+    if not weights.model and not order.against:
         raise ConfigError("the decoder has no option `model`: name the target with --target, or a decoder with --against")
     drawn: dict[str, list[Sample]] = {}
     async with runtime:
         for decoder in filter(None, (order.decoder, order.against)):
-            drawn[decoder] = await draw(runtime, decoder, order.samples, order.seed, _progress(tell, decoder))
+            drawn[decoder] = await draw(runtime, decoder, order.samples, order.seed, _progress(tell, decoder), asked.prompts)
     spent = sum(runtime.ledger.usage().values(), Usage())
     tell("loading the target")
-    target, note = await asyncio.to_thread(_load, name, must=not order.against or bool(order.target))
+    target, note = await asyncio.to_thread(_load, weights, must=not order.against or bool(order.target))
     tell("scoring")
     judged = await asyncio.to_thread(_judge, order, drawn, target, _from_thread(tell))
     tell("")
     identities = {d: await asyncio.to_thread(_identify, runtime, d) for d in drawn}
     return Certificate(
         verdict=judged.verdict, reasons=judged.reasons, decoder=order.decoder, identity=identities[order.decoder],
-        target=await asyncio.to_thread(_model, name) if target else None,
+        target=await asyncio.to_thread(model_of, options) if target else None,
         against=identities[order.against] if order.against else None, alpha=order.alpha, bias=order.bias, seed=order.seed,
-        samples=len(drawn[order.decoder]), tokens=judged.tokens, date=_now(), versions=_versions(), findings=judged.findings,
-        notes=(*judged.notes, *note), numerics=judged.numerics, power=judged.power, usage=spent,
+        prompts=asked.source, samples=len(drawn[order.decoder]), tokens=judged.tokens, date=_now(), versions=_versions(),
+        findings=judged.findings, notes=(*judged.notes, *note), numerics=judged.numerics, power=judged.power, usage=spent,
     )  # fmt: skip
 
 
@@ -85,12 +87,20 @@ def _progress(tell: Callable[[str], None], decoder: str) -> Callable[[int, int],
     return lambda done, of: tell(f"{decoder}: {done} of {of} requests")
 
 
-def _load(name: str, must: bool) -> tuple[Target | None, tuple[str, ...]]:
+def _weights(options: Mapping[str, Any]) -> Weights:
+    try:
+        return weights_of(options)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the target cannot be told: {error}") from error
+
+
+def _load(weights: Weights, must: bool) -> tuple[Target | None, tuple[str, ...]]:
     """The target. One that nobody asked for may be missing, where there is another decoder to compare with."""
+    name = weights.model
     if not name:
         return None, ("there is no target model: only texts and tokens are compared",)
     try:
-        return Target.load(str(locate(name) or name)), ()
+        return Target.load(str(locate(name) or name), weights.adapters), ()
     except (ImportError, OSError, ValueError, KeyError) as error:
         if must:
             raise K2Error(f"the target {name!r} cannot be loaded: {error}") from error
@@ -122,11 +132,6 @@ def _brief(f: Finding) -> str:
 def _identify(runtime: Runtime, decoder: str) -> Identity:
     table = table_of(runtime.effective, decoder)
     return identify(table, distribution_of(str(table["use"])))
-
-
-def _model(name: str) -> Model:
-    path = locate(name)
-    return Model(name=name, sha256=hash_of(Path(path)) if path else "")
 
 
 def _now() -> str:

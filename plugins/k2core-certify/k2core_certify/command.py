@@ -37,6 +37,8 @@ class Certify(Plugin):
         where = "folder, GGUF file or name of the model that is to be sampled from; by default the decoder's option `model`"
         parser.add_argument("--target", metavar="MODEL", help=where)
         parser.add_argument("--against", metavar="NAME", help="compare with this decoder, such as the same without speculation")
+        rows = "ask these for the long samples: rows of JSON with `messages` or a `problem`; by default eight questions of our own"
+        parser.add_argument("--prompts", metavar="FILE", help=rows)
         parser.add_argument("--out", metavar="FILE", default="certificate.json", help="where to write; certificate.json")
         parser.add_argument("--samples", metavar="N", type=_count, default=160, help="long samples to draw (160)")
         parser.add_argument("--seed", metavar="S", type=int, default=0, help="of samples and tests (0)")
@@ -70,8 +72,9 @@ def main(args: argparse.Namespace) -> int:
     from .certifying import Order, certify
 
     order = Order(
-        args.config, tuple(args.set), args.decoder, args.target, args.against, args.samples, args.seed, args.alpha, args.bias
-    )
+        args.config, tuple(args.set), args.decoder, args.target, args.against, args.samples, args.seed, args.alpha, args.bias,
+        args.prompts,
+    )  # fmt: skip
     made = asyncio.run(certify(order, _tell))
     try:
         Path(args.out).write_text(made.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -94,6 +97,7 @@ def table(made: Certificate) -> str:
     if made.numerics:
         lines += [f"arithmetic: reported log-probabilities differ by {made.numerics.mean:+.4f} nats, {made.numerics.rms:.4f} rms"]
     spent = made.usage
+    lines += [f"asked: {made.prompts}"] if made.prompts else []
     lines += [
         f"{made.samples} samples, {made.tokens} tokens tested, {spent.tokens} spent in {spent.served} calls; alpha {made.alpha:g}"
     ]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from k2core_models import KNOWN, cached, shipped
 
@@ -16,7 +16,8 @@ from k2core import ConfigError, Registry
 
 from .records import Identity, Model
 
-_SMALL = 2**20
+_SMALL = 64 * 2**20
+"""Files up to this size are read whole: adapters and small models are, the parts of large ones are told by name and size."""
 
 
 def identify(table: Mapping[str, Any], distribution: str) -> Identity:
@@ -38,15 +39,33 @@ def digest(table: Mapping[str, Any], distribution: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Weights(NamedTuple):
+    """What a decoder computes with."""
+
+    model: str
+    """Path or name; empty where the options name none."""
+    adapters: tuple[tuple[str, float], ...] = ()
+    """Path or name, and scale, of the LoRA adapters on it."""
+
+
+def weights_of(options: Mapping[str, Any]) -> Weights:
+    """By the options `model`, which may be an adapter's name, and `lora`. Raises as `shipped.unfolded`."""
+    asked = shipped.unfolded(str(options.get("model", "")))
+    named = tuple((str(one["path"]), float(one.get("scale", 1.0))) for one in options.get("lora") or ())
+    return Weights(asked.model, (*((name, 1.0) for name in asked.adapters), *named))
+
+
 def model_of(options: Mapping[str, Any]) -> Model:
-    """The option `model`, with a hash where it is on this machine."""
-    name = str(options.get("model", ""))
-    path = locate(name)
-    return Model(name=name, sha256=hash_of(path) if path else "")
+    """The option `model`, with a hash where it is on this machine, of its adapters too."""
+    weights = weights_of(options)
+    path = locate(weights.model)
+    digests = [hash_of(path) if path else "", *(hash_of(shipped.adapter_folder(name)) for name, _ in weights.adapters)]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return Model(name=str(options.get("model", "")), sha256=whole if digests[0] else "")
 
 
 def locate(name: str) -> Path | None:
-    """The file or folder behind a `model` option: a path, or a name that `k2 models list` shows."""
+    """The file or folder behind a model's name: a path, or a name that `k2 models list` shows."""
     if not name:
         return None
     if (path := Path(name).expanduser()).exists():

@@ -73,7 +73,7 @@ def _trouble(reading: Reading, target: Target) -> str:
     if any(i >= target.vocabulary for known in reading.tokens if known for i in known.ids):
         return "the decoder's token ids go beyond the target's vocabulary: it is another model"
     for sample in reading.samples:
-        expected = len(target.prompt_ids(sample.prompt.text))
+        expected = len(target.prompt_ids(sample.prompt.turns))
         if sample.prompt_tokens and sample.prompt_tokens not in (expected, expected * sample.choices):
             return (
                 f"the decoder counts {sample.prompt_tokens} tokens in the prompt {sample.prompt.name!r}, the target's template "
@@ -87,7 +87,7 @@ def _scored(reading: Reading, target: Target, tell: Callable[[int, int], None]) 
     for prompt in dict.fromkeys(sample.prompt for sample in reading.samples):
         places = [i for i, sample in enumerate(reading.samples) if sample.prompt == prompt]
         ids = [known.ids if (known := reading.tokens[i]) else () for i in places]
-        scores |= zip(places, target.score(target.prompt_ids(prompt.text), ids), strict=True)
+        scores |= zip(places, target.score(target.prompt_ids(prompt.turns), ids), strict=True)
         tell(len(scores), len(reading.samples))
     return [scores[i] for i in range(len(reading.samples))]
 
@@ -131,7 +131,7 @@ def _first_counts(mine: Reading, target: Target, weighted: bool) -> tuple[list[o
         known = [(t.ids[0], t.reported) for i in places if (t := mine.tokens[i])]
         ids = [token for token, _ in known]
         logs = [float(r[0]) if r is not None and np.isfinite(r[0]) else 0.0 for _, r in known] if weighted else None
-        exact = target.first(target.prompt_ids(prompt.text))
+        exact = target.first(target.prompt_ids(prompt.turns))
         logs = None if logs is None else [log or float(np.log(exact[token])) for log, token in zip(logs, ids, strict=True)]
         first.append(onesample.first_counts(exact, ids, logs))
         if prompt == CLOSED:

@@ -102,6 +102,8 @@ class Certificate(Record):
     bias: float
     """The planted bias that must be detectable for `lossless`."""
     seed: int
+    prompts: str = ""
+    """Whose answers the long samples are, where not those of `k2core_certify.prompts`."""
     samples: int
     tokens: int
     """Sampled tokens that were tested."""

@@ -101,9 +101,12 @@ class Target:
         self.vocabulary = int(model.config.get_text_config().vocab_size)
 
     @classmethod
-    def load(cls, path: str) -> Target:
-        """A folder or name of transformers', or a GGUF file, whose weights are brought back to float32."""
+    def load(cls, path: str, adapters: Sequence[tuple[str, float]] = ()) -> Target:
+        """A folder or name of transformers', or a GGUF file, whose weights are brought back to float32; with LoRA adapters, given
+        as path or name and scale, merged into them. Raises `ValueError` for an adapter that does not fit.
+        """
         import torch
+        from k2core_models.merging import merge
         from k2core_models.quiet import quiet
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -113,6 +116,8 @@ class Target:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **where)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **where)
+            for adapter, scale in adapters:
+                model = merge(model, adapter, scale)
         model.requires_grad_(False).train(False)
         return cls(model, tokenizer, path)
 
@@ -125,9 +130,9 @@ class Target:
             ids |= set(end) if isinstance(end, list | tuple) else set() if end is None else {int(end)}
         return frozenset(ids)
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """The tokens of a chat with one question, up to where the answer begins."""
-        chat = [{"role": "user", "content": text}]
+    def prompt_ids(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+        """The tokens of a chat, given as roles and contents, up to where the answer begins."""
+        chat = [{"role": role, "content": content} for role, content in turns]
         rendered = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         return list(map(int, self.tokenizer.encode(rendered, add_special_tokens=False)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from k2core_certify.certifying import Order, certify
 from k2core_certify.command import Certify, table
 from k2core_certify.hook import Certified
+from k2core_certify.identity import model_of
+from k2core_certify.prompts import from_file
 from k2core_certify.records import Certificate
 from k2core_certify.scoring import Scores, Target
 from tinydecoder import registry, tiny
@@ -32,13 +35,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    folder: Path, model: Path, against: str | None = None, samples: int = 64, target: str | None = None, **options: object
+    folder: Path,
+    model: Path,
+    against: str | None = None,
+    samples: int = 64,
+    target: str | None = None,
+    prompts: str | None = None,
+    **options: object,
 ) -> Certificate:
     text = {"decoders": {"solver": {"use": "tiny", "model": str(model), **options}}}
     text["decoders"]["plain"] = {"use": "tiny", "model": str(model)}
     file = folder / "pipeline.yaml"
     file.write_text(json.dumps(text))
-    order = Order(str(file), (), "solver", target, against, samples, seed=1, bias=0.1)
+    order = Order(str(file), (), "solver", target, against, samples, seed=1, bias=0.1, prompts=prompts)
     return asyncio.run(certify(order, registry=registry()))
 
 
@@ -140,6 +149,97 @@ def test_a_wrong_order_names_what_is_wrong(tmp_path: Path, model: Path) -> None:
         run(tmp_path, model, against="other")
     with pytest.raises(K2Error, match="cannot be loaded"):
         run(tmp_path, model, samples=8, target=str(tmp_path / "nowhere"))
+
+
+# a model with an adapter on
+
+
+@pytest.fixture(scope="module")
+def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that changes much."""
+    peft = pytest.importorskip("peft")
+    import torch
+    from k2core_models.quiet import quiet
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("adapter")
+    wanted = peft.LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        base = AutoModelForCausalLM.from_pretrained(str(model), dtype=torch.float32)
+        peft.get_peft_model(base, wanted).save_pretrained(str(folder))
+    return folder
+
+
+def adapted(folder: Path, model: Path, adapter: Path, *, target: str | None = None, scale: float = 1.0) -> Certificate:
+    options = {"use": "transformers", "model": str(model), "dtype": "float32", "threads": 1}
+    options["lora"] = [{"path": str(adapter), "scale": scale}]
+    file = folder / "pipeline.yaml"
+    file.write_text(json.dumps({"decoders": {"solver": options}}))
+    return asyncio.run(certify(Order(str(file), samples=48, target=target, bias=0.2)))
+
+
+def test_the_target_has_the_adapters_of_the_decoder(tmp_path: Path, model: Path, adapter: Path) -> None:
+    made = adapted(tmp_path, model, adapter)
+    assert made.verdict == "lossless", table(made)
+    assert made.numerics is not None
+    assert made.numerics.rms < 1e-4
+    assert adapted(tmp_path, model, adapter, target=str(model)).verdict != "lossless"
+
+
+def test_a_certificate_is_of_the_adapters_too(tmp_path: Path, model: Path, adapter: Path) -> None:
+    options = {"model": str(model), "lora": [{"path": str(adapter)}]}
+    plain, first = model_of({"model": str(model)}), model_of(options)
+    changed = tmp_path / "adapter"
+    shutil.copytree(adapter, changed)
+    assert model_of({**options, "lora": [{"path": str(changed)}]}) == first
+    weights = changed / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x00")
+    assert len({plain.sha256, first.sha256, model_of({**options, "lora": [{"path": str(changed)}]}).sha256}) == 3
+
+
+# questions of one's own
+
+
+def test_questions_of_ones_own(tmp_path: Path, model: Path) -> None:
+    rows = [{"messages": [{"role": "system", "content": "Short."}, {"role": "user", "content": f"{i}?"}]} for i in range(3)]
+    rows[0]["messages"].append({"role": "assistant", "content": "a reply, which is left out"})
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"problem": "What is 1 + 1?"}]))
+    asked = from_file(str(file))
+    assert [prompt.turns for prompt in asked.prompts[:2]] == [
+        (("system", "Short."), ("user", "0?")),
+        (("system", "Short."), ("user", "1?")),
+    ]
+    assert asked.prompts[3].turns == (("user", "What is 1 + 1?"),)
+    made = run(tmp_path, model, prompts=str(file))
+    assert made.verdict == "lossless", table(made)
+    assert made.prompts.startswith("4 rows of rows.jsonl, SHA-256 ")
+    assert made.prompts in table(made)
+    assert made.usage.served == 4 + 4 + 16
+
+
+def test_of_many_questions_some_are_asked(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"problem": str(i)}) + "\n" for i in range(320)))
+    assert [prompt.turns[0][1] for prompt in from_file(str(file)).prompts] == [str(i) for i in range(0, 320, 10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is empty"),
+        ("[1]", "rows.jsonl:1: a row is an object"),
+        ('{"problem": "?"}\n{"messages": [{"role": "assistant", "content": "only"}]}', "rows.jsonl:2: there is no question"),
+        ('{"messages": [{"role": "user", "content": 3}]}', "rows.jsonl:1: there is no question"),
+        ("{", "rows.jsonl:1: a row is an object"),
+    ],
+)
+def test_questions_that_cannot_be_read(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=why):
+        from_file(str(file))
 
 
 def test_conforms() -> None:

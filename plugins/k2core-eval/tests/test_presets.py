@@ -89,6 +89,13 @@ def test_an_ablation_has_four_arms(tmp_path: Path) -> None:
     assert [s.out.name for s in made.values()] == ["bare", "plan", "best-of-n", "both"]
 
 
+def test_an_ablation_may_be_of_some_arms(tmp_path: Path) -> None:
+    given = settings(["gsm8k"], tmp_path, ARMS)
+    assert [one.out.name for one in arms(given, only=["both", "bare"])] == ["bare", "both"]
+    with pytest.raises(ConfigError, match=r"--arm: there is no arm 'best-of-3'; arms are bare, plan, best-of-n, both"):
+        list(arms(given, only=["bare", "best-of-3"]))
+
+
 @pytest.mark.parametrize(("change", "path"), [({"planner": None}, "planner"), ({"sampler": {"use": "single"}}, "sampler.n")])
 def test_an_ablation_that_leaves_nothing_out_is_refused(tmp_path: Path, change: dict[str, object], path: str) -> None:
     with pytest.raises(ConfigError, match=path):

@@ -136,6 +136,9 @@ def test_an_ablation_makes_four_folders(tmp_path: Path) -> None:
     sizes = {name: len(samples(tmp_path / "arms" / name)[0].candidates) for name in labels}
     assert sizes == {"bare": 1, "plan": 1, "best-of-n": 2, "both": 2}
     assert (tmp_path / "arms" / "report.html").exists()
+    one = k2(tmp_path / "sums.jsonl", "--config", config, "--out", tmp_path / "one", "--arm", "plan", "--limit", 2)
+    assert one.returncode == 0, one.stderr
+    assert [path.name for path in (tmp_path / "one").iterdir() if path.is_dir()] == ["plan"]
 
 
 # failures of the pipeline

@@ -40,7 +40,7 @@ class NanoConfig(PluginConfig):
 
 class NanoTasks(Plugin):
     """Problems of the families: `name` is a family such as `addition`, one level of it such as `addition@2`, several with
-    commas between them, or `all`."""
+    commas between them, or `all`, of which `all@3` is one level."""
 
     config: NanoConfig
 
@@ -77,15 +77,15 @@ def split_of(name: str) -> int:
 
 def wanted(name: str, levels: Sequence[int] = TAUGHT) -> list[tuple[str, tuple[int, ...]]]:
     """Families with their levels. Raises `ValueError` for unknown ones."""
-    found = []
-    for part in FAMILIES if name == "all" else filter(None, map(str.strip, name.split(","))):
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for part in filter(None, map(str.strip, name.split(","))):
         family, at, level = part.partition("@")
-        if family not in FAMILIES:
+        if family not in ("all", *FAMILIES):
             raise ValueError(f"nano has no family {family!r}; there are: all, {', '.join(FAMILIES)}")
         chosen = tuple(levels) if not at else (int(level),) if level.isdigit() else ()
         if not chosen or not set(chosen) <= set(LEVELS):
             raise ValueError(f"nano has no level {level or list(levels)!r}; there are: {', '.join(map(str, LEVELS))}")
-        found.append((family, chosen))
+        found += [(one, chosen) for one in (FAMILIES if family == "all" else (family,))]
     if not found:
         raise ValueError(f"{name!r} names no family; there are: all, {', '.join(FAMILIES)}")
     return found

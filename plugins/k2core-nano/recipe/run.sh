@@ -45,7 +45,7 @@ grpo_from_base() {
 # and the other one: half of the steps with a context that is too short, then the other half as ever
 grpo_short() {
     "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-shortened" $(resumed "$WORK/grpo-shortened") \
-        --set trainer.steps=$((STEPS / 2)) --set trainer.max_tokens=48 --set "trainer.model.adapter=$WORK/sft/adapter"
+        --set trainer.steps=$((STEPS / 2)) --set trainer.max_tokens=64 --set "trainer.model.adapter=$WORK/sft/adapter"
     "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-short" $(resumed "$WORK/grpo-short") \
         --set trainer.steps=$((STEPS - STEPS / 2)) --set "trainer.model.adapter=$WORK/grpo-shortened/adapter" --set trainer.seed=4
 }
@@ -63,11 +63,11 @@ ship() {
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
-# CELL problems a cell, 30 a family, from the test split, which no training saw
+# CELL problems a cell, 30 a family, from the test split, which no training saw: of the levels that were taught, and of the third
 measured() { # NAME REPEATS [OPTION …]
     name=$1 repeats=$2
     shift 2
-    "$K2" eval run nano:all --limit "$CELL" --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
+    "$K2" eval run nano:all nano:all@3 --limit "$CELL" --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
 }
 
 adapted() { # STAGE REPEATS
@@ -82,12 +82,15 @@ evaluate() {
     quick="--set decoders.solver.use=transformers --set decoders.solver.context=1024 --set decoders.solver.parallel=64"
     measured base 1 --config "$HERE/bare.toml"
     # the base model with the prompt that suits it best, worked examples in it
-    measured base-shown 1 --ablation --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
-    for stage in sft grpo-from-base grpo-short; do adapted "$stage" 4; done
-    adapted grpo 8
+    measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
+    adapted sft 4
+    adapted grpo 6
+    for stage in grpo-from-base grpo-short; do adapted "$stage" 2; done
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
         --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
-    "$K2" eval compare "$WORK/eval/sft" "$WORK/eval/grpo"
+    for other in sft grpo-from-base grpo-short; do
+        if [ -d "$WORK/eval/$other" ]; then "$K2" eval compare "$WORK/eval/$other" "$WORK/eval/grpo"; fi
+    done
     for arm in plan best-of-n both; do "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/$arm"; done
 }
 

@@ -203,7 +203,9 @@ def test_names_mean_families_levels_and_all() -> None:
         :5
     ]
     assert [t.problem for t in source.k2_tasks("all", "train", 9, 3)] != [t.problem for t in source.k2_tasks("all", "train", 9, 4)]
-    for wrong in ("additions", "addition@4", "addition@x", ""):
+    third = list(source.k2_tasks("all@3", "test", 34, 0))
+    assert [(task.meta["family"], task.meta["level"]) for task in third] == [(family, 3) for family in FAMILIES] * 2
+    for wrong in ("additions", "all@4", "addition@4", "addition@x", ""):
         with pytest.raises(ValueError, match=r"nano has no|names no family"):
             source.k2_tasks(wrong, "test", 1, 0)
     with pytest.raises(ValueError, match="no split 'exam'"):

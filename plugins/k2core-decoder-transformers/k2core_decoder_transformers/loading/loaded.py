@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k2core_models import shipped
+from k2core_models.merging import merge
 from k2core_models.quiet import quiet
 
 from k2core.types import DecodeRequest
 
 from ..config import LoraAdapter
-from .adapters import merge
 from .chat import Chat, ends
 from .converted import folder_for, keep
 from .device import device_of, dtype_of

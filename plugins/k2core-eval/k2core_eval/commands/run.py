@@ -38,6 +38,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder with local copies of data sets")
     ablation = "four arms in DIR/bare, plan, best-of-n, both: without and with the planner, one candidate and all"
     parser.add_argument("--ablation", action="store_true", help=ablation)
+    parser.add_argument("--arm", metavar="NAME", action="append", default=[], help="only this arm of the ablation; repeatable")
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     if args.probe and not args.dry_run:
         raise ConfigError("goes with --dry-run", "--probe")
     work = dry_run if args.dry_run else run
-    return work(settings_of(args), ablation=args.ablation)
+    return work(settings_of(args), ablation=args.ablation, only=args.arm)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +17,15 @@ ARMS = {"bare": (False, False), "plan": (True, False), "best-of-n": (False, True
 LABELS = {"bare": "bare", "plan": "+ plan", "best-of-n": "+ best-of-N", "both": "both"}
 
 
-def arms(settings: Settings, registry: Registry | None = None) -> Iterator[Settings]:
-    """The settings of each arm, in a folder of its own. Raises `ConfigError` for a pipeline that leaves nothing out.
+def arms(settings: Settings, registry: Registry | None = None, *, only: Collection[str] = ()) -> Iterator[Settings]:
+    """The settings of each arm, or of those named, in a folder of its own. Raises `ConfigError` for a pipeline that leaves nothing
+    out, and for an arm that there is not.
 
     An arm with one candidate has no verifiers that ask a model: there is nothing to choose, and what they cost would be held
     against it.
     """
+    if unknown := [name for name in only if name not in ARMS]:
+        raise ConfigError(f"there is no arm {unknown[0]!r}; arms are {', '.join(ARMS)}", "--arm")
     config = settings.config
     slots = (registry or Registry()).assemble(config)
     if config.planner is None:
@@ -30,6 +33,8 @@ def arms(settings: Settings, registry: Registry | None = None) -> Iterator[Setti
     if getattr(_sampler(slots).plugin.config, "n", 1) < 2:
         raise ConfigError("an ablation needs a sampler with n > 1", "sampler.n")
     for folder, (plans, chooses) in ARMS.items():
+        if only and folder not in only:
+            continue
         changed = config if plans else config.model_copy(update={"planner": None})
         changed = changed if chooses else _single(changed, slots)
         label = f"{settings.label}: {LABELS[folder]}" if settings.label else LABELS[folder]

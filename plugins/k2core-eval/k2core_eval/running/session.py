@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,16 +21,20 @@ T = TypeVar("T")
 INTERRUPTED = 130
 
 
-def run(settings: Settings, *, ablation: bool) -> int:
-    """Run one evaluation or the four arms of an ablation, and tell how it ended."""
-    every = list(arms(settings)) if ablation else [settings]
+def run(settings: Settings, *, ablation: bool, only: Collection[str] = ()) -> int:
+    """Run one evaluation, or an ablation's arms, all or those named, and tell how it ended."""
+    every = _every(settings, ablation, only)
     return guarded(lambda: _all(every, settings.out))
 
 
-def dry_run(settings: Settings, *, ablation: bool) -> int:
+def dry_run(settings: Settings, *, ablation: bool, only: Collection[str] = ()) -> int:
     """Tell what it would take. A probe's samples are real ones and stay in the folder."""
-    every = list(arms(settings)) if ablation else [settings]
+    every = _every(settings, ablation, only)
     return guarded(lambda: _foreseen(every))
+
+
+def _every(settings: Settings, ablation: bool, only: Collection[str]) -> list[Settings]:
+    return list(arms(settings, only=only)) if ablation or only else [settings]
 
 
 def guarded(work: Callable[[], int]) -> int:

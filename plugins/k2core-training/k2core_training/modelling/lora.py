@@ -32,16 +32,16 @@ def add(model: Any, options: LoraOptions) -> Any:
 
 def go_on(model: Any, folder: str) -> Any:
     """A peft model with the adapter of a folder, to be trained further. Raises `ValueError` for one that does not fit."""
-    from k2core_decoder_transformers.loading.adapters import _check, _filled
+    from k2core_models.merging import check, filled
     from peft import PeftModel
 
     path = Path(folder).expanduser()
-    _check(path)
+    check(path)
     try:
         adapted: Any = PeftModel.from_pretrained(model, str(path), is_trainable=True)
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"the LoRA adapter {path} does not fit the model: {' '.join(str(error).split())[:400]}") from error
-    if not _filled(path, sum(1 for _ in layers(adapted))):
+    if not filled(path, sum(1 for _ in layers(adapted))):
         raise ValueError(f"the LoRA adapter {path} does not fit the model: its weights name other layers")
     return _ours(adapted)
 
