@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of problem. `draw` takes a generator and a level from 1 to 3, and uses nothing else."""
+    """A kind of problem. `draw` takes a generator and a difficulty from 1 to 3, and uses nothing else."""
 
     name: str
     topics: tuple[str, ...]
@@ -38,9 +38,11 @@ class Family:
     about: str
 
 
-LEVELS = (1, 2, 3)
+LEVELS = (1, 2, 3, 4)
 TAUGHT = (1, 2)
-"""Levels that k2-nano is taught and tested on; the third shows how far that carries."""
+"""Levels of which k2-nano is shown worked solutions. The third is harder, which shows how far that carries."""
+REWORDED = 4
+"""Problems as hard as those of levels 1 and 2, asked in words that no worked solution has: for learning from rewards alone."""
 
 
 def numbered(*lines: str) -> str:

@@ -10,13 +10,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import pytest
 from k2core_nano.families import FAMILIES, draw
-from k2core_nano.items import LEVELS, Drawn
+from k2core_nano.items import LEVELS, REWORDED, TAUGHT, Drawn
 from k2core_nano.tasks import SPLITS, NanoTasks, items
+from k2core_nano.writing.words import BOXES, ITEMS, MADE_UP, NAMES, THINGS, WORDS
 from k2core_planner_think.leak import find_leaks
 from k2core_verifier_math.plugin import MathVerifier
 from k2core_verifier_process.examine import examine
@@ -150,7 +152,7 @@ def deduced(text: str) -> str:
     """By all assignments of kinds to the one who is asked about that the facts allow."""
     kinds = sorted(set(re.findall(r"(\w+)s are", text)) | set(re.findall(r"are (\w+)s\.", text)))
     name, is_a = re.search(r"(\w+) is a (\w+)\.", text).groups()  # type: ignore[union-attr]
-    asked = re.findall(r"is a (\w+)", text)[-1]
+    asked = re.findall(r"\b[Ii]s (?:\w+ )?a (\w+)", text)[-1]
     found = set()
     for row in itertools.product((False, True), repeat=len(kinds)):
         holds = dict(zip(kinds, row, strict=True))
@@ -162,10 +164,31 @@ def deduced(text: str) -> str:
     return "unknown" if len(found) == 2 else str(found.pop()).lower()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_worked_solution_has_the_words_of_the_fourth_level(family: str) -> None:
+    filler = "|".join(sorted({*NAMES, *THINGS, *BOXES, *ITEMS, *WORDS, *MADE_UP}, key=len, reverse=True))
+
+    def wordings(levels: Sequence[int]) -> set[str]:
+        texts = (draw(family, level, 5, index).problem for level in levels for index in range(300))
+        return {re.sub(r"(_[, ]*)+", "_ ", re.sub(rf"[\d.]*\d|\b({filler})s?\b", "_", text)) for text in texts}
+
+    taught, other = wordings(TAUGHT), wordings([REWORDED])
+    assert not taught & other
+    assert len(other) >= 2
+
+
+def test_the_fourth_level_is_as_hard_as_the_first_two() -> None:
+    def sizes(levels: Sequence[int]) -> set[tuple[int, ...]]:
+        keys = (draw("addition", level, 5, index).key for level in levels for index in range(300))
+        return {tuple(len(number) for number in key.split("+")) for key in keys}
+
+    assert sizes([REWORDED]) == sizes(TAUGHT)
+
+
 def test_items_do_not_depend_on_the_process() -> None:
     code = (
         "import hashlib\nfrom k2core_nano.families import FAMILIES, draw\n"
-        "print(hashlib.sha256(repr([draw(f, 1 + i % 3, 7, i) for f in FAMILIES for i in range(30)]).encode()).hexdigest())"
+        "print(hashlib.sha256(repr([draw(f, 1 + i % 4, 7, i) for f in FAMILIES for i in range(30)]).encode()).hexdigest())"
     )
     seen = {
         subprocess.run(
@@ -173,7 +196,7 @@ def test_items_do_not_depend_on_the_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    here = hashlib.sha256(repr([draw(f, 1 + i % 3, 7, i) for f in FAMILIES for i in range(30)]).encode()).hexdigest()
+    here = hashlib.sha256(repr([draw(f, 1 + i % 4, 7, i) for f in FAMILIES for i in range(30)]).encode()).hexdigest()
     assert seen == {here + "\n"}
 
 
@@ -205,7 +228,7 @@ def test_names_mean_families_levels_and_all() -> None:
     assert [t.problem for t in source.k2_tasks("all", "train", 9, 3)] != [t.problem for t in source.k2_tasks("all", "train", 9, 4)]
     third = list(source.k2_tasks("all@3", "test", 34, 0))
     assert [(task.meta["family"], task.meta["level"]) for task in third] == [(family, 3) for family in FAMILIES] * 2
-    for wrong in ("additions", "all@4", "addition@4", "addition@x", ""):
+    for wrong in ("additions", "all@5", "addition@5", "addition@x", ""):
         with pytest.raises(ValueError, match=r"nano has no|names no family"):
             source.k2_tasks(wrong, "test", 1, 0)
     with pytest.raises(ValueError, match="no split 'exam'"):

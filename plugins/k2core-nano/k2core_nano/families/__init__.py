@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ..items import LEVELS, Drawn, Family
+from ..items import LEVELS, REWORDED, Drawn, Family
+from ..writing.words import Reworded
 from .counting import letters, lists, number_digits
 from .fractions import comparison, fractions, parts
 from .logic import deduction, ordering, truth_table
@@ -50,4 +51,7 @@ def draw(family: str, level: int, seed: int, index: int) -> Drawn:
         raise ValueError(f"there is no family {family!r}; there are: {', '.join(FAMILIES)}")
     if level not in LEVELS:
         raise ValueError(f"there is no level {level}; there are: {', '.join(map(str, LEVELS))}")
-    return FAMILIES[family].draw(random.Random(f"k2-nano {family} {level} {seed} {index}"), level)
+    name = f"k2-nano {family} {level} {seed} {index}"
+    if level == REWORDED:
+        return FAMILIES[family].draw(Reworded(name), 1 + index % 2)
+    return FAMILIES[family].draw(random.Random(name), level)

@@ -34,6 +34,11 @@ def letters(draw: Random, level: int) -> Drawn:
         f'How many {letter}\'s are in the word "{word}"?',
         f'Count the letter {letter} in "{word}".',
         f'How often does "{letter}" occur in the word {word}?',
+        other=(
+            f"The word is {word}. How many {letter}'s does it have?",
+            f'Look at "{word}" and tell how many of its letters are {letter}.',
+            f"Say how many times you see {letter} in {word}.",
+        ),
     )
     shown, total = _count(list(word), [one == letter for one in word], " ")
     return Drawn(asked, str(total), (" ".join(word), " ".join(shown)), numbered("Spell the word.", _PLAN[1]), f"{letter} in {word}")
@@ -56,7 +61,13 @@ def number_digits(draw: Random, level: int) -> Drawn:
         "greater": (f"digits are greater than {low}", [one > low for one in digits]),
     }[kind]
     of = wanted.replace(" are", f" of {number} are", 1)
-    asked = some(draw, f"In {number}, how many {wanted}?", f"How many of the {of}?", f"How many {of}?")
+    are = wanted.removeprefix("digits ")
+    other = (
+        f"Count the digits in {number} that {are}.",
+        f"The number is {number}. Tell how many of its digits {are}.",
+        f"Look at {number}. How many digits there {are}?",
+    )
+    asked = some(draw, f"In {number}, how many {wanted}?", f"How many of the {of}?", f"How many {of}?", other=other)
     compared = [f"{one}{'>' if one > low else '<' if one < low else '='}{low}" if kind == "greater" else str(one) for one in digits]
     shown, total = _count(compared, hits, "")
     return Drawn(asked, str(total), (" ".join(shown),), numbered(*_PLAN), f"{wanted} in {number}")
@@ -74,11 +85,20 @@ def lists(draw: Random, level: int) -> Drawn:
         more = [item for item in ITEMS if item[0] == chosen[0]]
         entries = list(dict.fromkeys(draw.choice(more) if draw.random() < 0.3 else entry for entry in entries))
     shown = ", ".join(entries)
-    question, hits = {
-        "all": ("How many words are in this list", [True] * len(entries)),
-        "initial": (f'How many of these words begin with "{chosen[0]}"', [entry[0] == chosen[0] for entry in entries]),
-        "same": (f'How many times does "{chosen}" occur in this list', [entry == chosen for entry in entries]),
+    question, order, hits = {
+        "all": ("How many words are in this list", "Count the words here", [True] * len(entries)),
+        "initial": (
+            f'How many of these words begin with "{chosen[0]}"',
+            f"Tell how many of these start with {chosen[0]}",
+            [entry[0] == chosen[0] for entry in entries],
+        ),
+        "same": (
+            f'How many times does "{chosen}" occur in this list',
+            f"Count how often you see {chosen} here",
+            [entry == chosen for entry in entries],
+        ),
     }[kind]
-    asked = some(draw, f"{question}: {shown}?", f"{question}? {shown}", f"{shown}. {question}?")
+    other = (f"{order}: {shown}.", f"{shown}. {order}.")
+    asked = some(draw, f"{question}: {shown}?", f"{question}? {shown}", f"{shown}. {question}?", other=other)
     counted, total = _count([f"{entry} {entry[0]}" for entry in entries] if kind == "initial" else entries, hits, " ")
     return Drawn(asked, str(total), (", ".join(counted),), numbered(*_PLAN), f"{question}: {shown}")

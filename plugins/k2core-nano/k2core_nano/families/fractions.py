@@ -23,8 +23,17 @@ def fractions(draw: Random, level: int) -> Drawn:
     sign, word = ("-", "minus") if minus else ("+", "plus")
     verb = f"Subtract {c}/{d} from {a}/{b}." if minus else f"Add {a}/{b} and {c}/{d}."
     text = f"{a}/{b} {sign} {c}/{d}"
+    more = (f"Put {a}/{b} and {c}/{d} together.", f"How much are {a}/{b} and {c}/{d} in all?", f"Increase {a}/{b} by {c}/{d}.")
+    less = (f"Take {c}/{d} away from {a}/{b}.", f"How much more is {a}/{b} than {c}/{d}?", f"Decrease {a}/{b} by {c}/{d}.")
     asked = some(
-        draw, f"What is {text}?", f"Compute {text}.", f"{text} = ?", f"What is {a}/{b} {word} {c}/{d}?", verb, f"Work out {text}."
+        draw,
+        f"What is {text}?",
+        f"Compute {text}.",
+        f"{text} = ?",
+        f"What is {a}/{b} {word} {c}/{d}?",
+        verb,
+        f"Work out {text}.",
+        other=less if minus else more,
     )
     common = math.lcm(b, d)
     x, y = a * common // b, c * common // d
@@ -82,6 +91,11 @@ def _part_of(draw: Random, level: int) -> Drawn:
         f"A rope is {whole} metres long. How many metres are {top}/{below} of it?",
         f"A class has {whole} children, and {top}/{below} of them walk to school. How many walk?",
         f"{top}/{below} of {whole} cars are red. How many cars are red?",
+        other=(
+            f"Take {top}/{below} of {whole}.",
+            f"A tank holds {whole} gallons, and {top}/{below} of it is full. How many gallons are in it?",
+            f"{whole} seats, {top}/{below} of them taken: how many are taken?",
+        ),
     )
     lines = [*quotient_lines(whole, below), *product_lines(max(each, top), min(each, top))]
     plan = numbered("Divide the number by the denominator.", "Multiply by the numerator.")
@@ -99,6 +113,11 @@ def _percent(draw: Random, level: int) -> Drawn:
         f"How much is {tens}0% of {whole}?",
         f"A shop has {whole} shirts, and {tens}0% of them are sold. How many are sold?",
         f"Of {whole} people, {tens}0% said yes. How many people said yes?",
+        other=(
+            f"Take {tens}0% of {whole}.",
+            f"A jar holds {whole} sweets, and {tens}0% of them are mints. How many mints are there?",
+            f"{whole} letters, {tens}0 percent of them sent: how many are sent?",
+        ),
     )
     lines = [f"{whole}/10={tenth}", *product_lines(tenth, tens)]
     plan = numbered("Take a tenth of the number.", "Multiply it by the tens of the percentage.")
@@ -117,6 +136,11 @@ def _lowest(draw: Random, level: int) -> Drawn:
         f"Write {a}/{b} in simplest form. What is its {which}?",
         f"What is the {which} of {a}/{b} in lowest terms?",
         f"Simplify {a}/{b} as far as possible and give the {which}.",
+        other=(
+            f"Cancel {a}/{b} down fully. Which {which} do you get?",
+            f"What {which} is left when {a}/{b} is reduced?",
+            f"Make {a}/{b} as simple as it can be, and name the {which}.",
+        ),
     )
     _, lines = _reduced(a, b)
     plan = numbered("Divide both numbers by common primes.", f"Give the {which} that is left.")
@@ -138,6 +162,11 @@ def comparison(draw: Random, level: int) -> Drawn:
         f"Find the {word} number: {shown}",
         f"Which number is the {other}? {shown}",
         f"Of the numbers {shown}, which is the {word}?",
+        other=(
+            f"{shown}: which one is {'the greatest' if largest else 'the least'}?",
+            f"Pick the {'maximum' if largest else 'minimum'} of {shown}.",
+            f"Which of {shown} is {'more' if largest else 'less'} than all the others?",
+        ),
     )
     padded = [f"{Decimal(number):.{places}f}" for number in numbers]
     best, lines = padded[0], []

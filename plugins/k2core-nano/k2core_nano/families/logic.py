@@ -25,7 +25,10 @@ def ordering(draw: Random, level: int) -> Drawn:
     draw.shuffle(pairs)
     facts = [f"{a} is {more} than {b}." if draw.random() < 0.5 else f"{b} is {less} than {a}." for a, b in pairs]
     place, word = draw.choice([(0, most), (-1, least), (1, f"second {most}")])
-    asked = some(draw, f"Who is the {word}?", f"Which of them is the {word}?", f"Who of the {len(names)} is the {word}?")
+    other = (f"Name the {word} of them.", f"Tell who the {word} is.", f"Of these {len(names)}, find the {word}.")
+    asked = some(
+        draw, f"Who is the {word}?", f"Which of them is the {word}?", f"Who of the {len(names)} is the {word}?", other=other
+    )
     lines = [*(f"{a}>{b}" for a, b in pairs), ">".join(names)]
     plan = numbered(f"Write each fact with the {more} first.", "Join them to one chain.", f"Read off the {word}.")
     text = " ".join(facts)
@@ -65,6 +68,11 @@ def truth_table(draw: Random, level: int) -> Drawn:
         f"How many rows of the truth table of {formula} are {wanted}?",
         f"{letters[0]} and {letters[1]} can be true or false. In how many of the 4 cases is {formula} {wanted}?",
         f"For how many assignments of {letters[0]} and {letters[1]} is {formula} {wanted}?",
+        other=(
+            f"Write the truth table of {formula} and count the rows that are {wanted}.",
+            f"How often is {formula} {wanted}, over all values of {letters[0]} and {letters[1]}?",
+            f"Try all values of {letters[0]} and {letters[1]}. How many make {formula} {wanted}?",
+        ),
     )
     plan = numbered("Go through all rows.", "Find the parts, then the whole.", f"Count the rows that are {wanted}.")
     return Drawn(asked, str(count), tuple(lines), plan, f"{formula} {wanted}")
@@ -95,7 +103,13 @@ def deduction(draw: Random, level: int) -> Drawn:
     draw.shuffle(facts)
     text = f"{' '.join(facts)} {name} is a {kinds[start]}."
     asked = some(
-        draw, f"{name} is a {asked_of}: true, false or unknown?", f"Is it true, false or unknown that {name} is a {asked_of}?"
+        draw,
+        f"{name} is a {asked_of}: true, false or unknown?",
+        f"Is it true, false or unknown that {name} is a {asked_of}?",
+        other=(
+            f"Is {name} a {asked_of}? Say true, false or unknown.",
+            f"Decide whether {name} is a {asked_of}, with true, false or unknown.",
+        ),
     )
     chain = [name, *kinds[start : last + 1]]
     if answer == "false":

@@ -8,7 +8,7 @@ from random import Random
 
 from ..items import Drawn, numbered
 from ..writing.expressions import Unfit, work_out
-from ..writing.words import BOXES, NAMES, THINGS, distinct, vary
+from ..writing.words import BOXES, NAMES, THINGS, Reworded, distinct, vary
 
 _NUMBER = re.compile(r"\{([a-e])(?::(\d+)-(\d+))?\}")
 
@@ -137,9 +137,52 @@ THREE = (
 )
 
 
+ONE_OTHER = (
+    Story(
+        "In the morning {N} counts {a:12-60} {t}. Until the evening {b:11-39} are added. How many {t} are there in the evening?",
+        "a+b",
+        ("Add what comes.",),
+    ),
+    Story("Of {a:30-90} {t}, {b:11-29} are broken. How many {t} are whole?", "a-b", ("Subtract what is broken.",)),
+    Story("{N} fills {a:3-9} {x}. Into each go {b:11-29} {t}. How many {t} go into all of them?", "a*b", ("Multiply.",)),
+    Story("{a:12-96} {t} lie in {b:3-9} equal rows. How many {t} are in a row?", "a/b", ("Divide.",)),
+    Story(
+        "Of a walk of {a:30-90} miles {N} has done {b:11-29}. How many miles are still to go?", "a-b", ("Subtract what is done.",)
+    ),
+)
+TWO_OTHER = (
+    Story(
+        "{a:3-9} rows of {b:4-9} {t} lie on a table, and {c:11-29} {t} beside them. How many {t} is that in all?",
+        "a*b+c",
+        ("Multiply for the rows.", "Add the others."),
+    ),
+    Story(
+        "Out of {c:60-99} {t}, {N} fills {a:3-9} {x} with {b:3-9} each. How many {t} are left over?",
+        "c-a*b",
+        ("Multiply for the {x}.", "Subtract it from all."),
+    ),
+    Story(
+        "{M} is {b:5-29} years older than {N}, who is {a:20-60}. How many years are they together?",
+        "a+b;_+a",
+        ("Find the age of {M}.", "Add both."),
+    ),
+    Story(
+        "A tank holds {a:30-70} gallons. First {b:11-25} are used, then {c:11-39} are filled in. How many gallons are in it?",
+        "a-b+c",
+        ("Subtract what is used.", "Add what is filled in."),
+    ),
+    Story(
+        "{N} earns {a:20-40} dollars and {M} {b:11-40}. They split the money evenly. How many dollars does each have?",
+        "a+b;_/2",
+        ("Add both.", "Halve the sum."),
+    ),
+)
+
+
 def stories(draw: Random, level: int) -> Drawn:
     """As many steps as the level says."""
-    story = draw.choice({1: ONE, 2: TWO, 3: THREE}[level])
+    other = {1: ONE_OTHER, 2: TWO_OTHER}
+    story = draw.choice(other[level] if isinstance(draw, Reworded) else {1: ONE, 2: TWO, 3: THREE}[level])
     while True:
         numbers = {name: draw.randint(int(low), int(high)) for name, low, high in _NUMBER.findall(story.text) if low}
         try:

@@ -39,6 +39,10 @@ def _sum(draw: Random, heads: Heads, rows: Rows) -> Made:
         f"What is the sum of the column {heads[column]}?",
         f"Add up {heads[column]} over all rows.",
         f"What is the total of {heads[column]}?",
+        other=(
+            f"All values of {heads[column]} together: how much is that?",
+            f"How much is {heads[column]} for the whole table?",
+        ),
     )
     lines, total = running_lines(values[0], values[1:])
     read = ", ".join(f"{row[0]} {row[column]}" for row in rows)
@@ -51,6 +55,10 @@ def _difference(draw: Random, heads: Heads, rows: Rows) -> Made:
         draw,
         f"By how much is {heads[2]} of {high[0]} above that of {low[0]}?",
         f"What is the difference in {heads[2]} between {high[0]} and {low[0]}?",
+        other=(
+            f"Compare {heads[2]} of {high[0]} and {low[0]}. How much more has {high[0]}?",
+            f"How much lower is {heads[2]} of {low[0]} than that of {high[0]}?",
+        ),
     )
     lines, total = running_lines(high[2], [-low[2]]) if low[2] else ([], high[2])
     return asked, str(total), [f"{high[0]} {high[2]}", f"{low[0]} {low[2]}", *lines], numbered("Look up both values.", "Subtract.")
@@ -70,11 +78,17 @@ def _most(draw: Random, heads: Heads, rows: Rows) -> Made:
         sign = "=" if first[2] == second[2] else ">" if largest else "<"
         lines.append(f"{first[2]}{sign}{second[2]}")
         best = first
-    asked = some(draw, f"What is the {word} value of {heads[2]}?", f"Find the {word} {heads[2]}.")
+    other = (
+        f"What is the {'maximum' if largest else 'minimum'} of {heads[2]}?",
+        f"How much is the {'highest' if largest else 'lowest'} {heads[2]}?",
+    )
+    asked = some(draw, f"What is the {word} value of {heads[2]}?", f"Find the {word} {heads[2]}.", other=other)
     return asked, str(best[2]), lines, numbered("Read the column.", f"Compare in turn and keep the {word}.")
 
 
 def _product(draw: Random, heads: Heads, rows: Rows) -> Made:
     name, a, b = draw.choice(rows)
-    asked = some(draw, f"What is {heads[1]} times {heads[2]} for {name}?", f"Multiply {heads[1]} and {heads[2]} of {name}.")
+    other = (f"For {name}, take {heads[1]} by {heads[2]}.", f"{heads[1]} and {heads[2]} of {name} are multiplied. What comes out?")
+    taught = (f"What is {heads[1]} times {heads[2]} for {name}?", f"Multiply {heads[1]} and {heads[2]} of {name}.")
+    asked = some(draw, *taught, other=other)
     return asked, str(a * b), [f"{name} {a} {b}", *product_lines(b, a)], numbered("Look up both values of the row.", "Multiply.")

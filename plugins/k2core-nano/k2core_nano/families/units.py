@@ -57,6 +57,11 @@ def _down(draw: Random, pair: Pair) -> Drawn:
         f"How many {small} are there in {count} {large}?",
         f"Convert {count} {large} to {small}.",
         f"{count} {large} = ? {small}",
+        other=(
+            f"Give {count} {large} in {small}.",
+            f"Turn {count} {large} into {small}. How many is that?",
+            f"What do {count} {large} come to in {small}?",
+        ),
     )
     plan = numbered(f"Take the number of {small} in one.", "Multiply.")
     return Drawn(asked, str(count * factor), (f"{large} {factor}", *_scaled(count, factor)), plan, f"{count} {large} {small}")
@@ -71,6 +76,11 @@ def _mixed(draw: Random, pair: Pair) -> Drawn:
         f"Convert {count} {large} and {rest} {small} to {small}.",
         f"How many {small} are {count} {large} plus {rest} {small}?",
         f"Express {count} {large} and {rest} {small} in {small}.",
+        other=(
+            f"Give {count} {large} and {rest} {small} in {small} alone.",
+            f"Turn {count} {large} and {rest} {small} into {small}. How many is that?",
+            f"What do {count} {large} and {rest} {small} come to in {small}?",
+        ),
     )
     more, total = running_lines(count * factor, [rest])
     plan = numbered(f"Convert the {large}.", f"Add the {small}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 NAMES = (
@@ -38,9 +39,14 @@ WORDS = (
 MADE_UP = "wug zib blick fep toma glip norp sile karn lorp mib plon rudd sorn tarp quon yub dat bock gorn".split()
 
 
-def some(draw: Random, *choices: str) -> str:
-    """One of them."""
-    return choices[draw.randrange(len(choices))]
+class Reworded(Random):
+    """A generator whose problems are asked in words that no worked solution has."""
+
+
+def some(draw: Random, *choices: str, other: Sequence[str] = ()) -> str:
+    """One of them; of `other`, if there are any, where the generator is a `Reworded`."""
+    among = other if other and isinstance(draw, Reworded) else choices
+    return among[draw.randrange(len(among))]
 
 
 def vary(draw: Random, text: str) -> str:
