@@ -12,7 +12,7 @@ WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-30000}
 STEPS=${STEPS:-100}
-CELL=${CELL:-510}
+CELL=${CELL:-408}
 PACKAGE="$HERE/../k2core_nano"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
@@ -63,16 +63,18 @@ ship() {
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
-# CELL problems a cell, 30 a family, from the test split, which no training saw: of the levels that were taught, and of the third
+# CELL problems a cell, as many of each family, from the test split, which no training saw: of the levels with worked solutions, and
+# of the one in other words
 measured() { # NAME REPEATS [OPTION …]
     name=$1 repeats=$2
     shift 2
-    "$K2" eval run nano:all nano:all@3 --limit "$CELL" --seed 9 --concurrency 64 --repeats "$repeats" --out "$WORK/eval/$name" --label "$name" "$@"
+    "$K2" eval run ${TASKS:-nano:all nano:all@4} --limit "$CELL" --seed 9 --concurrency 64 --repeats "$repeats" \
+        --out "$WORK/eval/$name" --label "$name" "$@"
 }
 
-adapted() { # STAGE REPEATS
+adapted() { # STAGE REPEATS [NAME]
     if [ -d "$WORK/$1/adapter" ]; then
-        measured "$1" "$2" --config "$HERE/bare.toml" --set "decoders.solver.lora=[{path=\"$WORK/$1/adapter\"}]"
+        measured "${3:-$1}" "$2" --config "$HERE/bare.toml" --set "decoders.solver.lora=[{path=\"$WORK/$1/adapter\"}]"
     fi
 }
 
@@ -83,14 +85,17 @@ evaluate() {
     measured base 1 --config "$HERE/bare.toml"
     # the base model with the prompt that suits it best, worked examples in it
     measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
-    adapted sft 4
+    adapted sft 3
     adapted grpo 6
     for stage in grpo-from-base grpo-short; do adapted "$stage" 2; done
+    # harder than anything that was shown
+    for stage in sft grpo; do (TASKS=nano:all@3 && adapted "$stage" 1 "$stage-harder"); done
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
         --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
     for other in sft grpo-from-base grpo-short; do
         if [ -d "$WORK/eval/$other" ]; then "$K2" eval compare "$WORK/eval/$other" "$WORK/eval/grpo"; fi
     done
+    "$K2" eval compare "$WORK/eval/sft-harder" "$WORK/eval/grpo-harder"
     for arm in plan best-of-n both; do "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/$arm"; done
 }
 

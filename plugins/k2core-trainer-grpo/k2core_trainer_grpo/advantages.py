@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-Baseline: TypeAlias = Literal["grpo", "dr-grpo", "rloo"]
+Baseline: TypeAlias = Literal["grpo", "dr-grpo", "rloo", "none"]
 
 
 def advantages(rewards: Tensor, groups: Tensor, kind: Baseline = "grpo", epsilon: float = 1e-6) -> Tensor:
@@ -21,8 +21,13 @@ def advantages(rewards: Tensor, groups: Tensor, kind: Baseline = "grpo", epsilon
     - `dr-grpo`: r - mean; the division favours questions that are too easy or too hard (Liu et al. 2025, arXiv:2503.20783, 3.1).
     - `rloo`: r - mean of the others = n / (n - 1) (r - mean) (Ahmadian et al. 2024, arXiv:2402.14740, eq. 8).
 
-    A completion without siblings has nothing to be compared with: 0.
+    - `none`: r, so that nothing is made less likely (Williams 1992, REINFORCE, without a baseline; where r is 0 or 1 it is RAFT,
+      Dong et al. 2023, arXiv:2304.06767, which Xiong et al. 2025, arXiv:2504.11343, compare with GRPO).
+
+    But for `none`, a completion without siblings has nothing to be compared with: 0.
     """
+    if kind == "none":
+        return rewards.clone()
     mean, std, size = _moments(rewards, groups)
     above = (rewards - mean[groups]).masked_fill(size[groups] < 2, 0.0)
     if kind == "grpo":

@@ -16,9 +16,9 @@ THINK_ANSWER = r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*"
 class LossOptions(OptionTable):
     """What is minimised. The defaults are GRPO with DAPO's clip-higher and token mean, on-policy and without KL."""
 
-    advantage: Literal["grpo", "dr-grpo", "rloo"] = "grpo"
+    advantage: Literal["grpo", "dr-grpo", "rloo", "none"] = "grpo"
     """How a reward is compared with those of its group: divided by their spread (`grpo`), less their mean only (`dr-grpo`), or less
-    the mean of the others (`rloo`)."""
+    the mean of the others (`rloo`); `none` takes the reward itself: what is right is made likelier, nothing less likely (RAFT)."""
     aggregation: Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"] = "token-mean"
     """How the losses of tokens become one. With `seq-mean-token-sum-norm`, whose length is `max_tokens`, `dr-grpo` is Dr. GRPO."""
     level: Literal["token", "sequence"] = "token"

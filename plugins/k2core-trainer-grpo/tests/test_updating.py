@@ -19,6 +19,7 @@ from k2core_training.modelling.config import ModelOptions  # noqa: E402
 from k2core_training.modelling.policy import Policy  # noqa: E402
 from k2core_training.optimizing import Optimizer  # noqa: E402
 from k2core_training.options import OptimizerOptions  # noqa: E402
+from k2core_training.packing import TokenSequence  # noqa: E402
 
 from k2core import Problem, Task  # noqa: E402
 
@@ -101,6 +102,27 @@ def test_the_gradient_is_that_of_the_plain_loss(policy: Policy, options: dict[st
     computed = sum(len(s.ids) for s in samples()) - (0 if config.loss.entropy else uniform)
     assert values["trained_tokens"] <= computed
     assert config.loss.entropy == 0 or values["trained_tokens"] == computed
+
+
+def test_without_a_baseline_the_right_ones_are_learnt_and_the_wrong_ones_left(policy: Policy) -> None:
+    """The gradient is that of supervised fine-tuning on the right completions, also on those of a group without a wrong one."""
+    given = samples()
+    for sample in given:
+        sample.reward = 1.0 if sample.group == 1 else float(sample.reward > 0.5)
+    assert {sample.reward for sample in given if sample.group != 1} == {0.0, 1.0}
+    config = GrpoConfig.model_validate({"loss": {"advantage": "none"}})
+    collecting = Collecting(policy)
+    values = Updater(policy, collecting, config, 12, None).update(given, 1)  # type: ignore[arg-type]
+    right = [sample for sample in given if sample.reward]
+    assert values["trained_tokens"] == sum(len(sample.ids) for sample in right)
+    for sample in right:
+        packed = policy.packed([TokenSequence([*sample.prompt, *sample.ids], slice(len(sample.prompt), None))])
+        loss = -policy.logprobs(packed).logprobs.sum() / sum(len(each.ids) for each in given)
+        loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in policy.trainable:
+        if parameter.grad is not None:
+            torch.testing.assert_close(collecting.found[0][name], parameter.grad, atol=1e-5, rtol=1e-4)
+    policy.base.zero_grad()
 
 
 def test_a_bonus_raises_the_entropy(policy: Policy) -> None:
