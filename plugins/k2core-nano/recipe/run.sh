@@ -11,7 +11,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-30000}
-STEPS=${STEPS:-100}
+STEPS=${STEPS:-150}
 CELL=${CELL:-408}
 PACKAGE="$HERE/../k2core_nano"
 
