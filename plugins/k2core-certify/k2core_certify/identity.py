@@ -49,9 +49,12 @@ class Weights(NamedTuple):
 
 
 def weights_of(options: Mapping[str, Any]) -> Weights:
-    """By the options `model`, which may be an adapter's name, and `lora`. Raises as `shipped.unfolded`."""
-    asked = shipped.unfolded(str(options.get("model", "")))
-    named = tuple((str(one["path"]), float(one.get("scale", 1.0))) for one in options.get("lora") or ())
+    """By the options `model`, which may be an adapter's name, and `lora`: adapters with their scales, or paths by name of which
+    `adapter` is in use. Raises as `shipped.unfolded`."""
+    asked, lora = shipped.unfolded(str(options.get("model", ""))), options.get("lora") or ()
+    if isinstance(lora, Mapping):
+        lora = [{"path": lora[options["adapter"]]}] if options.get("adapter") else ()
+    named = tuple((str(one["path"]), float(one.get("scale", 1.0))) for one in lora)
     return Weights(asked.model, (*((name, 1.0) for name in asked.adapters), *named))
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from k2core_certify.certifying import Order, certify
 from k2core_certify.command import Certify, table
 from k2core_certify.hook import Certified
-from k2core_certify.identity import model_of
+from k2core_certify.identity import model_of, weights_of
 from k2core_certify.prompts import from_file
 from k2core_certify.records import Certificate
 from k2core_certify.scoring import Scores, Target
@@ -196,6 +196,13 @@ def test_a_certificate_is_of_the_adapters_too(tmp_path: Path, model: Path, adapt
     weights = changed / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x00")
     assert len({plain.sha256, first.sha256, model_of({**options, "lora": [{"path": str(changed)}]}).sha256}) == 3
+
+
+def test_adapters_by_name_count_where_one_is_in_use() -> None:
+    """As the options of the decoder `vllm` are."""
+    options = {"model": "some/model", "lora": {"mine": "adapters/mine", "other": "adapters/other"}}
+    assert weights_of({**options, "adapter": ""}) == ("some/model", ())
+    assert weights_of({**options, "adapter": "mine"}) == ("some/model", (("adapters/mine", 1.0),))
 
 
 # questions of one's own
