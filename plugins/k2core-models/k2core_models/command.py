@@ -1,4 +1,4 @@
-"""`k2 models list|get|path [NAME]`, `k2 models export FOLDER`."""
+"""`k2 models list|get|path [NAME]`, `k2 models export FOLDER`, `k2 models blend ONE OTHER`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Models(Plugin):
 
     @hookimpl
     def k2_commands(self, app: Commands) -> None:
-        parser = app.add_parser("models", help="models of the local decoders: list, get, path, export")
+        parser = app.add_parser("models", help="models of the local decoders: list, get, path, export, blend")
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("list", help="known names, sizes, licences, and whether they are here").set_defaults(run=_list)
         for name, run, text in (
@@ -48,6 +48,12 @@ class Models(Plugin):
         )
         export.add_argument("--type", default="f16", choices=("f16", "f32", "q8_0"), help="of its numbers (default: f16)")
         export.set_defaults(run=_export)
+        blend = actions.add_parser("blend", help="make the LoRA adapter between one and what was trained on from it")
+        blend.add_argument("one", type=Path, metavar="ONE", help="an adapter as peft saves it")
+        blend.add_argument("other", type=Path, metavar="OTHER", help="one that was trained on from it")
+        blend.add_argument("--share", required=True, type=float, metavar="S", help="of OTHER, 0..1")
+        blend.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+        blend.set_defaults(run=_blend)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -99,6 +105,17 @@ def _export(options: argparse.Namespace) -> int:
     try:
         run(options.source, options.out, options.base, options.type)
     except (OSError, ValueError, ImportError) as error:
+        return _fail(error)
+    print(options.out)
+    return 0
+
+
+def _blend(options: argparse.Namespace) -> int:
+    from .export.blending import blend
+
+    try:
+        blend(options.one, options.other, options.share, options.out)
+    except (OSError, ValueError) as error:
         return _fail(error)
     print(options.out)
     return 0

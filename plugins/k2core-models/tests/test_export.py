@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import random
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 from k2core_models import gguf, shipped
-from k2core_models.command import Models
 from k2core_models.export import adapter, safetensors
 from k2core_models.export.layout import rotary_order
 from k2core_models.export.writing import pair
 from k2core_models.testing import write_gguf
+from models_bench import RANK, floats, k2, lora
 
-HIDDEN, HEADS, RANK = 8, 2, 2
+HIDDEN, HEADS = 8, 2
 META = {
     "general.architecture": "llama",
     "llama.attention.head_count": HEADS,
@@ -26,40 +25,11 @@ META = {
 }
 
 
-def k2(*words: str) -> int:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    Models().k2_commands(parser.add_subparsers())
-    options = parser.parse_args(["models", *words])
-    return int(options.run(options))
-
-
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     shapes = {"attn_q": (HIDDEN, HIDDEN), "attn_k": (HIDDEN, HIDDEN // 2), "ffn_up": (HIDDEN, 16)}
     tensors = [(f"blk.0.{name}.weight", shape, bytes(4 * shape[0] * shape[1])) for name, shape in shapes.items()]
     return write_gguf(tmp_path / "base.gguf", META, tensors)
-
-
-def floats(*shape: int, seed: int = 0) -> safetensors.Tensor:
-    draw = random.Random(seed)
-    count = shape[0] * shape[1]
-    return safetensors.Tensor("", "F32", shape, memoryview(struct.pack(f"<{count}f", *(draw.gauss(0, 1) for _ in range(count)))))
-
-
-def lora(folder: Path, modules: dict[str, tuple[int, int]], **options: Any) -> Path:
-    """An adapter as peft saves it; modules with their inputs and outputs."""
-    folder.mkdir(exist_ok=True)
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": RANK, "lora_alpha": 4, **options}))
-    tensors = []
-    for place, (module, (inputs, outputs)) in enumerate(modules.items()):
-        for side, shape in (("A", (RANK, inputs)), ("B", (outputs, RANK))):
-            one = floats(*shape, seed=place)
-            name = f"base_model.model.model.layers.0.{module}.lora_{side}.weight"
-            tensors.append(safetensors.Tensor(name, one.dtype, one.shape, one.data))
-    safetensors.write(folder / "adapter_model.safetensors", tensors)
-    return folder
 
 
 MODULES = {"self_attn.q_proj": (8, 8), "self_attn.k_proj": (8, 4), "mlp.up_proj": (8, 16)}

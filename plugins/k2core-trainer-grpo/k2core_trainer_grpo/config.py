@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
+from k2core_training.data.config import DataOptions
 from k2core_training.modelling.config import OptionTable
 from k2core_training.options import TrainerOptions
 from pydantic import Field, model_validator
@@ -56,6 +57,15 @@ class RewardOptions(OptionTable):
     """A completion that `max_tokens` cut: trained on as it is scored, or left out of the loss (its reward counts for its group)."""
 
 
+class ReplayOptions(DataOptions):
+    """Chats whose loss is added to each optimiser step's, so that the model does not unlearn them; without `files`, none."""
+
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Chats an optimiser step."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of their mean loss a token, beside the loss of the completions."""
+
+
 class EvaluationOptions(OptionTable):
     """Measuring on tasks that are not trained on, by the whole pipeline: its planner, sampler and verifiers."""
 
@@ -102,6 +112,8 @@ class GrpoConfig(TrainerOptions):
     """What is minimised."""
     reward: RewardOptions = RewardOptions()
     """What a completion is worth."""
+    replay: ReplayOptions = ReplayOptions()
+    """Chats to train on beside the completions."""
     evaluation: EvaluationOptions = EvaluationOptions()
     """Measuring on tasks that are not trained on."""
 
@@ -111,4 +123,6 @@ class GrpoConfig(TrainerOptions):
             raise ValueError("loss.importance_cap needs temperature 1: decoders report log-probabilities at that")
         if 0 < self.loss.dual_clip <= 1:
             raise ValueError("loss.dual_clip is above 1, or 0")
+        if self.replay.verify:
+            raise ValueError("replay.verify: only the trainer sft keeps rows by their verdicts")
         return self

@@ -29,6 +29,7 @@ from k2core.types import Task, TrainReport, Usage
 from .config import GrpoConfig
 from .keeping import Samples, write_weights
 from .prompts import Prompts
+from .replay import Replay
 from .rollouts import Roller, Rollouts
 from .updating import Updater
 
@@ -64,7 +65,8 @@ class Learner:
         self.steps = config.steps or -(-len(train) // config.prompts)
         self.optimizer = Optimizer(policy.trainable, config.optimizer, self.steps * config.minibatches * config.epochs)
         reference = _frozen(config, work) if config.loss.kl else None
-        self._updater = Updater(policy, self.optimizer, config, self._roller.max_tokens, reference)
+        replay = Replay(config, policy, folder, work) if config.replay.files else None
+        self._updater = Updater(policy, self.optimizer, config, self._roller.max_tokens, reference, replay)
         self._stale = True
         """Whether the decoder has other weights than the policy."""
         self._bad = 0

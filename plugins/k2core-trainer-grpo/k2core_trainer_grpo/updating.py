@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import torch
 from k2core_training.modelling.head import Scored
@@ -17,6 +18,7 @@ from torch import Tensor
 from . import losses
 from .advantages import advantages
 from .config import GrpoConfig
+from .replay import Replay
 from .rollouts import Sample
 
 
@@ -40,10 +42,18 @@ class Sums:
 class Updater:
     """Trains a policy on the samples of a step."""
 
-    def __init__(self, policy: Policy, optimizer: Optimizer, config: GrpoConfig, horizon: int, reference: Policy | None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        optimizer: Optimizer,
+        config: GrpoConfig,
+        horizon: int,
+        reference: Policy | None = None,
+        replay: Replay | None = None,
+    ) -> None:
         """`horizon`: the most tokens of a completion; `reference`: what training began with, where there is a KL term."""
         self._policy, self._optimizer, self._config, self._horizon = policy, optimizer, config, horizon
-        self._reference = reference
+        self._reference, self._replay = reference, replay
 
     def update(self, samples: Sequence[Sample], step: int) -> dict[str, float]:
         """A pass over the samples for each epoch, an optimiser step for each minibatch. Returns what to log."""
@@ -52,12 +62,16 @@ class Updater:
         several = config.minibatches * config.epochs > 1
         old = self._scored(self._policy, samples) if several else None
         reference = self._scored(self._reference, samples) if self._reference else None
-        found = list[float]()
-        for chosen in self._minibatches(len(samples), step):
+        found, replayed = list[float](), list[float]()
+        first = (step - 1) * config.minibatches * config.epochs
+        for place, chosen in enumerate(self._minibatches(len(samples), step)):
             found.append(self._accumulate(samples, chosen, old, reference, sums))
+            if self._replay:
+                replayed.append(self._replay.accumulate(first + place))
             done = self._optimizer.step()
             info = {"lr": done.lr, "grad_norm": done.grad_norm, "bad_gradients": info.get("bad_gradients", 0) + done.skipped}
-        return {"loss": sum(found) / len(found), **info, "trained_tokens": sums.tokens, **sums.means()}
+        means = {"loss": fmean(found)} | ({"replay_loss": fmean(replayed)} if replayed else {})
+        return {**means, **info, "trained_tokens": sums.tokens, **sums.means()}
 
     def _weigh(self, samples: Sequence[Sample]) -> None:
         rewards = torch.tensor([sample.reward for sample in samples])

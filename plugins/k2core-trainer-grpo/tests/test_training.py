@@ -167,6 +167,38 @@ def test_an_adapter_with_a_planner_through_a_folder(folder: Path, tmp_path: Path
     assert sorted(path.name for path in (out / "weights").glob("*.safetensors")) == ["model.safetensors"]
 
 
+def chats(folder: Path, count: int = 12) -> str:
+    """Rows, one of which cannot be used."""
+    made = [{"prompt": f"What is {n} and {n}?", "response": f"{2 * n}, as {n} is there twice."} for n in range(count)]
+    file = folder / "chats.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*made, {"prompt": "no reply"}]))
+    return str(file)
+
+
+def test_what_is_replayed_is_learnt_beside_the_rewards(folder: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    replay = {"files": [chats(tmp_path)], "batch": 12, "max_length": 256}
+    options: dict[str, Any] = {"steps": 25, "group": 8, "optimizer": {"lr": 1e-2}, "checkpoint": {"every": 0}}
+    bench.train(bench.tables(folder, tmp_path / "out", replay=replay, **options), told=events.append)
+    rows = bench.metrics(tmp_path / "out")
+    assert rows[-1]["replay_loss"] < rows[0]["replay_loss"] / 2
+    first, last = (sum(row["reward"] for row in part) / 5 for part in (rows[:5], rows[-5:]))
+    assert last > 1.5 * first
+    skipped = [event for event in events if event.kind == "train_skipped"]
+    assert [(event.reason, event.count) for event in skipped] == [("malformed", 1)]  # type: ignore[attr-defined]
+
+
+def test_replay_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    """Two optimiser steps a rollout step, each with chats of its own, and the run cut in two."""
+    options: dict[str, Any] = {"steps": 4, "minibatches": 2, "replay": {"files": [chats(tmp_path)], "batch": 5, "max_length": 256}}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    bench.train(bench.tables(folder, whole, **options))
+    _killed(bench.tables(folder, cut, **options), cut / "metrics.jsonl", 2, 0.0)
+    bench.train(bench.tables(folder, cut, resume=True, **options))
+    assert same(weights(whole), weights(cut))
+    assert timeless(bench.metrics(whole)) == timeless(bench.metrics(cut))
+
+
 def test_it_asks_as_the_sampler_does(folder: Path, tmp_path: Path) -> None:
     import asyncio
 
@@ -198,6 +230,8 @@ def test_it_asks_as_the_sampler_does(folder: Path, tmp_path: Path) -> None:
         ({"trainer": {"out": ""}}, "trainer.out"),
         ({"trainer": {"loss": {"dual_clip": 0.5}}}, "dual_clip is above 1"),
         ({"trainer": {"loss": {"importance_cap": 2.0}, "temperature": 0.5}}, "needs temperature 1"),
+        ({"trainer": {"replay": {"files": ["chats.jsonl"], "verify": True}}}, "replay.verify"),
+        ({"trainer": {"replay": {"files": ["nowhere.jsonl"]}}}, "nowhere.jsonl"),
     ],
 )
 def test_what_cannot_be_trained_is_said(folder: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -92,7 +92,7 @@ def plain(policy: Policy, batch: list[Sample], config: GrpoConfig, horizon: int)
 def test_the_gradient_is_that_of_the_plain_loss(policy: Policy, options: dict[str, Any], batch_tokens: int) -> None:
     config = GrpoConfig.model_validate({**options, "batch_tokens": batch_tokens})
     collecting = Collecting(policy)
-    values = Updater(policy, collecting, config, 12, None).update(samples(), 1)  # type: ignore[arg-type]
+    values = Updater(policy, collecting, config, 12).update(samples(), 1)  # type: ignore[arg-type]
     loss, expected = plain(policy, samples(), config, 12)
     assert values["loss"] == pytest.approx(loss, abs=1e-5)
     assert len(collecting.found) == 1
@@ -112,7 +112,7 @@ def test_without_a_baseline_the_right_ones_are_learnt_and_the_wrong_ones_left(po
     assert {sample.reward for sample in given if sample.group != 1} == {0.0, 1.0}
     config = GrpoConfig.model_validate({"loss": {"advantage": "none"}})
     collecting = Collecting(policy)
-    values = Updater(policy, collecting, config, 12, None).update(given, 1)  # type: ignore[arg-type]
+    values = Updater(policy, collecting, config, 12).update(given, 1)  # type: ignore[arg-type]
     right = [sample for sample in given if sample.reward]
     assert values["trained_tokens"] == sum(len(sample.ids) for sample in right)
     for sample in right:
@@ -132,7 +132,7 @@ def test_a_bonus_raises_the_entropy(policy: Policy) -> None:
         sample.group = 0
     weights = {name: p.detach().clone() for name, p in policy.trainable}
     optimizer = Optimizer(policy.trainable, OptimizerOptions(lr=1e-3, warmup=0), 2)
-    updater = Updater(policy, optimizer, GrpoConfig.model_validate({"loss": {"entropy": 1.0}}), 12, None)
+    updater = Updater(policy, optimizer, GrpoConfig.model_validate({"loss": {"entropy": 1.0}}), 12)
     before, after = (updater.update(alike, step)["entropy"] for step in (1, 2))
     for name, p in policy.trainable:
         p.data.copy_(weights[name])
@@ -142,7 +142,7 @@ def test_a_bonus_raises_the_entropy(policy: Policy) -> None:
 def test_minibatches_share_the_samples_and_keep_the_old_log_probabilities(policy: Policy) -> None:
     config = GrpoConfig(minibatches=3, epochs=2)
     collecting = Collecting(policy)
-    values = Updater(policy, collecting, config, 12, None).update(samples(), 1)  # type: ignore[arg-type]
+    values = Updater(policy, collecting, config, 12).update(samples(), 1)  # type: ignore[arg-type]
     assert len(collecting.found) == 6
     assert values["policy_kl"] == pytest.approx(0, abs=1e-6)  # nothing has been changed
     assert values["entropy"] > 0
@@ -153,7 +153,7 @@ def test_a_step_in_which_all_are_alike_changes_nothing(policy: Policy) -> None:
     for sample in alike:
         sample.group = 0
     collecting = Collecting(policy)
-    values = Updater(policy, collecting, GrpoConfig(), 12, None).update(alike, 1)  # type: ignore[arg-type]
+    values = Updater(policy, collecting, GrpoConfig(), 12).update(alike, 1)  # type: ignore[arg-type]
     assert collecting.found == [{}]
     assert values["trained_tokens"] == 0
     assert "entropy" not in values

@@ -11,7 +11,6 @@ from k2core_training.data.prepared import Prepared
 from k2core_training.data.preparing import Sources, prepare
 from k2core_training.data.rendering import Renderer
 from k2core_training.data.verifying import faults
-from k2core_training.events import Skipped
 from k2core_training.modelling.policy import Policy
 from k2core_training.working import Work
 
@@ -36,7 +35,6 @@ def prepared(config: SftConfig, policy: Policy, folder: Path, work: Work) -> tup
     if config.validation.files:
         data = config.data.model_copy(update={"files": config.validation.files, "verify": False, "limit": config.validation.most})
         held, _ = prepare(folder / "validation", Sources(data, GateOptions(), renderer, None, seed=config.seed), work.check)
-    skips = train.about["skips"]
-    for reason, count in skips["counts"].items():
-        work.emit(Skipped(reason=reason, count=count, examples=tuple(skips["examples"][reason])))
+    for skipped in train.skips():
+        work.emit(skipped)
     return train, held

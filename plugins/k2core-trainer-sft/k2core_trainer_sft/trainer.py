@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,11 @@ from k2core_training.following.live import Live
 from k2core_training.looping import Learnt, Loop, Values
 from k2core_training.measuring import accuracy
 from k2core_training.modelling.loading import load_policy
-from k2core_training.modelling.packed import Packed
 from k2core_training.modelling.policy import Policy
+from k2core_training.modelling.supervised import accumulate
 from k2core_training.optimizing import Optimizer
 from k2core_training.ordering import batch_of, steps_of
-from k2core_training.packing import TokenSequence, pack
+from k2core_training.packing import TokenSequence
 from k2core_training.runs import opened
 from k2core_training.tasks.loading import sides
 from k2core_training.working import Work
@@ -60,22 +60,17 @@ class Learner:
         """An optimiser step on the mean over the targets of the batch."""
         chosen = batch_of(step - 1, len(self._data), self._config.batch, self._config.seed)
         sequences = [self._data[index] for index in chosen]
-        total = sum(len(sequence.places()) for sequence in sequences)
-        loss, correct = 0.0, 0
-        for batch in packs(sequences, self._config.together, self._policy):
-            made = self._policy.cross_entropy(batch, batch.weights / total)
-            made.loss.backward()  # type: ignore[no-untyped-call]
-            loss, correct = loss + made.loss.item(), correct + int(made.correct.sum())
+        made = accumulate(self._policy, sequences, self._config.together)
         info = self.optimizer.step()
         tokens = sum(len(sequence.ids) for sequence in sequences)
         self._tokens += tokens
         values = {
-            "loss": loss,
-            "token_accuracy": correct / total,
+            "loss": made.loss,
+            "token_accuracy": made.token_accuracy,
             "lr": info.lr,
             "grad_norm": info.grad_norm,
             "tokens": self._tokens,
-            "targets": total,
+            "targets": made.targets,
             "epoch": step / steps_of(len(self._data), self._config.batch, 1),
             "skipped": self.optimizer.skipped,
         }
@@ -98,17 +93,11 @@ class Learner:
         return {f"eval_{name}": value for name, value in found.items()}
 
 
-def packs(sequences: list[TokenSequence], most: int, policy: Policy) -> Iterator[Packed]:
-    """The sequences in packs of at most so many tokens."""
-    for members in pack([len(sequence.ids) for sequence in sequences], most):
-        yield policy.packed([sequences[index] for index in members])
-
-
 @torch.no_grad()
 def measure(policy: Policy, sequences: list[TokenSequence], most: int) -> dict[str, float]:
     """`loss` and `token_accuracy` over the targets of the sequences."""
     loss, correct, total = 0.0, 0, 0
-    for batch in packs(sequences, most, policy):
+    for batch in policy.packs(sequences, most):
         made = policy.cross_entropy(batch)
         loss, correct, total = loss + made.loss.item(), correct + int(made.correct.sum()), total + len(batch.labels)
     return {"loss": loss / total, "token_accuracy": correct / total}

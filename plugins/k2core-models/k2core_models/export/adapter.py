@@ -51,7 +51,7 @@ def export(folder: Path, out: Path, base: Gguf, dtype: str = "F16") -> None:
 
     Raises `ValueError` for an adapter that does not fit the base or is of a kind that llama.cpp does not know, `OSError`.
     """
-    config, tensors = _opened(folder)
+    config, tensors = opened(folder)
     if base.architecture not in _ROTARY:
         raise ValueError(f"adapters of {base.architecture!r} models cannot be exported, only of {', '.join(_ROTARY)}")
     found = [_entry(one, base, dtype) for one in _named(tensors, folder)]
@@ -70,19 +70,23 @@ def export(folder: Path, out: Path, base: Gguf, dtype: str = "F16") -> None:
 
 def compact(folder: Path, out: Path, name: str = "") -> None:
     """Write the adapter of a folder to another, in 16 bits; `name` is that of the base model. Raises as `export`."""
-    config, tensors = _opened(folder)
+    config, tensors = opened(folder)
     halved = [Tensor(one.name, "F16", one.shape, cast(one.data, one.dtype, "F16")) for one in tensors.values()]
-    kept = {**config, "inference_mode": True, **({"base_model_name_or_path": name} if name else {})}
+    written(out, {**config, "inference_mode": True, **({"base_model_name_or_path": name} if name else {})}, halved)
+
+
+def written(out: Path, config: Mapping[str, Any], tensors: list[Tensor]) -> None:
+    """An adapter of these options and tensors in the folder `out`, whose own is replaced, if it has one. Raises `OSError`."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=out) as scratch:
-        write(Path(scratch) / WEIGHTS, halved)
-        (Path(scratch) / CONFIG).write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write(Path(scratch) / WEIGHTS, tensors)
+        (Path(scratch) / CONFIG).write_text(json.dumps(dict(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         for file in (WEIGHTS, CONFIG):
             (Path(scratch) / file).replace(out / file)
 
 
-def _opened(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Options and tensors. Raises `ValueError` for what is no plain LoRA adapter."""
+def opened(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Options and tensors of the adapter in a folder. Raises `ValueError` for what is no plain LoRA adapter."""
     if not is_adapter(folder):
         raise ValueError(f"there is no LoRA adapter in {folder}: a folder with {CONFIG}, as peft saves it, is needed")
     try:

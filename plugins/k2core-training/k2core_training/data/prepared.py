@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ..errors import TrainingError
+from ..events import Skipped
 from ..packing import TokenSequence
 
 VERSION = 1
@@ -81,6 +82,12 @@ class Prepared:
     def __getitem__(self, index: int) -> TokenSequence:
         first, last = (self._ends[index - 1] if index else 0), self._ends[index]
         return TokenSequence(self._ids[first:last].tolist(), [bool(flag) for flag in self._targets[first:last]])
+
+    def skips(self) -> Iterator[Skipped]:
+        """What was left out, by reason."""
+        told = self.about["skips"]
+        for reason, count in told["counts"].items():
+            yield Skipped(reason=reason, count=count, examples=tuple(told["examples"][reason]))
 
     def places(self) -> Iterator[str]:
         """File and line of each sequence."""

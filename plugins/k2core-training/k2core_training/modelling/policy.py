@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from k2core_models.quiet import quiet
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..packing import TokenSequence
+from ..packing import TokenSequence, pack
 from ..saving import replacing
 from . import lora
 from .config import ModelOptions
@@ -101,6 +101,11 @@ class Policy:
     def packed(self, sequences: list[TokenSequence]) -> Packed:
         """The sequences as one batch on the model's device, as `hidden` and all else here take it."""
         return Packed.of(sequences, self.device, even=self.device.type == "cpu" and self.dtype == torch.bfloat16)
+
+    def packs(self, sequences: Sequence[TokenSequence], most: int) -> Iterator[Packed]:
+        """The sequences as batches of at most so many tokens, as they fit."""
+        for members in pack([len(sequence.ids) for sequence in sequences], most):
+            yield self.packed([sequences[index] for index in members])
 
     def hidden(self, batch: Packed) -> Tensor:
         """[targets, width]: the hidden states that predict the targets."""
