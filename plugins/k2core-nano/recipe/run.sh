@@ -1,7 +1,7 @@
 #!/bin/sh
 # k2-nano from nothing: rows, supervised fine-tuning, reinforcement learning, draft model, what is shipped, evaluation.
 #
-#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo draft ship; also: grpo_from_base
+#   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo blend draft ship; also: grpo_from_base
 #                                                       grpo_short evaluate
 #
 # Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command.
@@ -11,8 +11,9 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
 ROWS=${ROWS:-30000}
-STEPS=${STEPS:-150}
+STEPS=${STEPS:-100}
 CELL=${CELL:-408}
+REWARDED=nano:division@4,subtraction@4,fractions@4,letters@4,stories@4      # those of grpo.toml
 PACKAGE="$HERE/../k2core_nano"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
@@ -31,35 +32,46 @@ sft() {
     "$K2" train sft --config "$HERE/sft.toml" --out "$WORK/sft" $(resumed "$WORK/sft") --set "trainer.data.files=[\"$WORK/sft.jsonl\"]"
 }
 
-grpo() {
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo" $(resumed "$WORK/grpo") --set trainer.steps=$STEPS \
-        --set "trainer.model.adapter=$WORK/sft/adapter"
+rewarded() { # NAME STEPS [OPTION …]
+    name=$1 steps=$2
+    shift 2
+    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/$name" $(resumed "$WORK/$name") --set trainer.steps="$steps" "$@"
 }
 
-# the ablation of K2 Think's report: reinforcement learning without the first stage
-grpo_from_base() {
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-from-base" $(resumed "$WORK/grpo-from-base") --set trainer.steps=$STEPS \
-        --set 'trainer.model.lora={rank=16}'
+# from an adapter, with rows of the first stage beside the rewards
+continued() { # NAME STEPS STAGE [OPTION …]
+    name=$1 steps=$2 from=$3
+    shift 3
+    rewarded "$name" "$steps" --set "trainer.model.adapter=$WORK/$from/adapter" --set "trainer.replay.files=[\"$WORK/sft.jsonl\"]" "$@"
 }
+
+grpo() { continued grpo "$STEPS" sft; }
+
+# the ablation of K2 Think's report: reinforcement learning without the first stage, nor its rows
+grpo_from_base() { rewarded grpo-from-base "$STEPS" --set 'trainer.model.lora={rank=16}'; }
 
 # and the other one: half of the steps with a context that is too short, then the other half as ever
 grpo_short() {
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-shortened" $(resumed "$WORK/grpo-shortened") \
-        --set trainer.steps=$((STEPS / 2)) --set trainer.max_tokens=64 --set "trainer.model.adapter=$WORK/sft/adapter"
-    "$K2" train grpo --config "$HERE/grpo.toml" --out "$WORK/grpo-short" $(resumed "$WORK/grpo-short") \
-        --set trainer.steps=$((STEPS - STEPS / 2)) --set "trainer.model.adapter=$WORK/grpo-shortened/adapter" --set trainer.seed=4
+    continued grpo-shortened $((STEPS / 2)) sft --set trainer.max_tokens=64
+    continued grpo-short $((STEPS - STEPS / 2)) grpo-shortened --set trainer.seed=4
+}
+
+# between the two stages: most of what rewards brought, and what they cost elsewhere comes back; the share was the first that was tried
+blend() {
+    mkdir -p "$WORK/blended"
+    "$K2" models blend "$WORK/sft/adapter" "$WORK/grpo/adapter" --share 0.6 --out "$WORK/blended/adapter"
 }
 
 draft() {
     "$K2" train draft --config "$HERE/draft.toml" --out "$WORK/draft" $(resumed "$WORK/draft") \
-        --set "trainer.rollouts.files=[\"$WORK/prompts.jsonl\"]" --set "trainer.model.adapter=$WORK/grpo/adapter" \
-        --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
+        --set "trainer.rollouts.files=[\"$WORK/prompts.jsonl\"]" --set "trainer.model.adapter=$WORK/blended/adapter" \
+        --set "decoders.solver.lora=[{path=\"$WORK/blended/adapter\"}]"
 }
 
 # into the distribution: the adapter in 16 bits, the draft model for both decoders
 ship() {
-    "$K2" models export "$WORK/grpo/adapter" --out "$PACKAGE/adapter"
-    rm -rf "$PACKAGE/draft" && cp -r "$WORK/draft/model" "$PACKAGE/draft"
+    "$K2" models export "$WORK/blended/adapter" --out "$PACKAGE/adapter"
+    rm -rf "$PACKAGE/draft" && cp -r "$WORK/draft/model" "$PACKAGE/draft" && chmod -R a+rX "$PACKAGE/draft"
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
@@ -78,6 +90,10 @@ adapted() { # STAGE REPEATS [NAME]
     fi
 }
 
+compared() { # ONE OTHER
+    if [ -d "$WORK/eval/$1" ] && [ -d "$WORK/eval/$2" ]; then "$K2" eval compare "$WORK/eval/$1" "$WORK/eval/$2"; fi
+}
+
 # repeats: so many that at equal tokens the cheaper arm can vote as often as the dearer one's tokens allow
 evaluate() {
     # the decoder that does many problems at once
@@ -86,20 +102,22 @@ evaluate() {
     # the base model with the prompt that suits it best, worked examples in it
     measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
     adapted sft 3
-    adapted grpo 6
-    for stage in grpo-from-base grpo-short; do adapted "$stage" 2; done
-    # harder than anything that was shown
-    for stage in sft grpo; do (TASKS=nano:all@3 && adapted "$stage" 1 "$stage-harder"); done
-    measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
-        --set "decoders.solver.lora=[{path=\"$WORK/grpo/adapter\"}]"
-    for other in sft grpo-from-base grpo-short; do
-        if [ -d "$WORK/eval/$other" ]; then "$K2" eval compare "$WORK/eval/$other" "$WORK/eval/grpo"; fi
+    adapted blended 6
+    for stage in grpo grpo-from-base grpo-short; do adapted "$stage" 2; done
+    for stage in sft grpo blended grpo-from-base grpo-short; do
+        # what rewards were given for, and what is harder than anything that was shown
+        (TASKS=$REWARDED CELL=400 && adapted "$stage" 2 "$stage-rewarded")
+        (TASKS=nano:all@3 && adapted "$stage" 1 "$stage-harder")
     done
-    "$K2" eval compare "$WORK/eval/sft-harder" "$WORK/eval/grpo-harder"
-    for arm in plan best-of-n both; do "$K2" eval compare "$WORK/eval/grpo" "$WORK/eval/nano/$arm"; done
+    measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
+        --set "decoders.solver.lora=[{path=\"$WORK/blended/adapter\"}]"
+    for other in "sft grpo" "sft blended" "grpo blended" "grpo-from-base grpo" "grpo-short grpo"; do
+        for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
+    done
+    for arm in plan best-of-n both; do compared blended "nano/$arm"; done
 }
 
 mkdir -p "$WORK"
-for stage in ${*:-data sft grpo draft ship}; do
+for stage in ${*:-data sft grpo blend draft ship}; do
     "$stage"
 done
