@@ -106,7 +106,7 @@ evaluate() {
     for stage in grpo grpo-from-base grpo-short; do adapted "$stage" 2; done
     for stage in sft grpo blended grpo-from-base grpo-short; do
         # what rewards were given for, and what is harder than anything that was shown
-        (TASKS=$REWARDED CELL=400 && adapted "$stage" 2 "$stage-rewarded")
+        (TASKS=$REWARDED CELL=400 && adapted "$stage" "$(if [ "$stage" = blended ]; then echo 1; else echo 2; fi)" "$stage-rewarded")
         (TASKS=nano:all@3 && adapted "$stage" 1 "$stage-harder")
     done
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \

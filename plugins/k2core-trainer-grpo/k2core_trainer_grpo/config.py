@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from k2core_training.data.config import DataOptions
+from k2core_training.data.config import DataOptions, GateOptions
 from k2core_training.modelling.config import OptionTable
 from k2core_training.options import TrainerOptions
 from pydantic import Field, model_validator
@@ -64,6 +64,8 @@ class ReplayOptions(DataOptions):
     """Chats an optimiser step."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Of their mean loss a token, beside the loss of the completions."""
+    gate: GateOptions = GateOptions()
+    """Which evaluation data must not be among them."""
 
 
 class EvaluationOptions(OptionTable):

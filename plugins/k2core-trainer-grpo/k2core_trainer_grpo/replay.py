@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k2core_training.data.config import GateOptions
 from k2core_training.data.preparing import Sources, prepare
 from k2core_training.data.rendering import Renderer
 from k2core_training.modelling.policy import Policy
@@ -21,7 +20,7 @@ class Replay:
     def __init__(self, config: GrpoConfig, policy: Policy, folder: Path, work: Work) -> None:
         """Prepares the chats in `folder`, or finds them there. Raises as `prepare`, and tells what was left out."""
         self._config, self._policy = config, policy
-        sources = Sources(config.replay, GateOptions(), Renderer(policy.tokenizer, policy.eos), None, seed=config.seed)
+        sources = Sources(config.replay, config.replay.gate, Renderer(policy.tokenizer, policy.eos), None, seed=config.seed)
         self._data, _ = prepare(folder / "replay", sources, work.check)
         for skipped in self._data.skips():
             work.emit(skipped)

@@ -188,6 +188,16 @@ def test_what_is_replayed_is_learnt_beside_the_rewards(folder: Path, tmp_path: P
     assert [(event.reason, event.count) for event in skipped] == [("malformed", 1)]  # type: ignore[attr-defined]
 
 
+def test_no_chat_that_holds_a_problem_of_the_evaluation_is_replayed(folder: Path, tmp_path: Path) -> None:
+    problem = "A cook has 12 baskets of 7 plums each and eats 5; how many plums are left at noon?"
+    problems, file = tmp_path / "problems.jsonl", tmp_path / "chats.jsonl"
+    problems.write_text(json.dumps({"problem": problem}) + "\n")
+    file.write_text(json.dumps({"prompt": problem, "response": "79"}) + "\n")
+    replay = {"files": [str(file)], "max_length": 256, "gate": {"files": [str(problems)]}}
+    with pytest.raises(Exception, match="holds a problem of the evaluation"):
+        bench.train(bench.tables(folder, tmp_path / "out", replay=replay))
+
+
 def test_replay_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     """Two optimiser steps a rollout step, each with chats of its own, and the run cut in two."""
     options: dict[str, Any] = {"steps": 4, "minibatches": 2, "replay": {"files": [chats(tmp_path)], "batch": 5, "max_length": 256}}

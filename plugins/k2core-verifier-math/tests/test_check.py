@@ -97,7 +97,7 @@ def test_long_lists_take_no_longer() -> None:
     started = time.thread_time()
     quick(listed, listed[::-1])
     quick(listed, ", ".join(f"\\ln {n}" for n in range(2, 40)))
-    assert time.thread_time() - started < 5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.skipif(not OPEN.is_dir(), reason="the labelled pairs are not next to this checkout")

@@ -150,7 +150,7 @@ def test_any_text_is_answered_soon(text: str, gold: str) -> None:
     started = time.thread_time()
     opinion = quick(gold, text)
     key = canonical(text)
-    assert time.thread_time() - started < 2.5
+    assert time.thread_time() - started < 0.25
     assert opinion is None or opinion[0] in ("equal", "different", "undecided")
     assert isinstance(key, str)
     same = quick(text, text)

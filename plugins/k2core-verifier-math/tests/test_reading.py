@@ -156,7 +156,11 @@ NESTED += [
 
 @pytest.mark.parametrize("text", NESTED, ids=range(len(NESTED)))
 def test_nested_text_neither_raises_nor_takes_long(text: str) -> None:
-    started = time.thread_time()
-    node = read(text)
-    assert time.thread_time() - started < 5  # 0.7 s have been seen beside other work
+    node, spent = read(text), []
+    for _ in range(3):  # of which the quickest counts: whatever else the interpreter does in between is not the reader's
+        read.cache_clear()
+        started = time.thread_time()
+        read(text)
+        spent.append(time.thread_time() - started)
+    assert min(spent) < 0.5
     assert node is None or len(walk(node)) < 5000

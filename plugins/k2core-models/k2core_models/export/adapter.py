@@ -75,12 +75,12 @@ def compact(folder: Path, out: Path, name: str = "") -> None:
     written(out, {**config, "inference_mode": True, **({"base_model_name_or_path": name} if name else {})}, halved)
 
 
-def written(out: Path, config: Mapping[str, Any], tensors: list[Tensor]) -> None:
+def written(out: Path, config: dict[str, Any], tensors: list[Tensor]) -> None:
     """An adapter of these options and tensors in the folder `out`, whose own is replaced, if it has one. Raises `OSError`."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=out) as scratch:
         write(Path(scratch) / WEIGHTS, tensors)
-        (Path(scratch) / CONFIG).write_text(json.dumps(dict(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (Path(scratch) / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         for file in (WEIGHTS, CONFIG):
             (Path(scratch) / file).replace(out / file)
 

@@ -39,6 +39,6 @@ def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | None:
 
 
 def _between(one: Tensor, other: Tensor, share: float) -> Tensor:
-    ours, theirs = (memoryview(bytes(cast(t.data, t.dtype, "F32"))).cast("f") for t in (one, other))
+    ours, theirs = (cast(t.data, t.dtype, "F32").cast("f") for t in (one, other))
     mixed = array("f", (a + share * (b - a) for a, b in zip(ours, theirs, strict=True)))
     return Tensor(other.name, "F32", other.shape, memoryview(mixed.tobytes()))

@@ -24,7 +24,7 @@ def accumulate(policy: Policy, sequences: Sequence[TokenSequence], most: int, we
     """Add the gradient of `weight` times the mean loss over all targets; at most `most` tokens are computed at once."""
     targets, loss, correct = sum(len(sequence.places()) for sequence in sequences), 0.0, 0
     for batch in policy.packs(sequences, most):
-        made = policy.cross_entropy(batch, batch.weights * (weight / targets))
+        made = policy.cross_entropy(batch, batch.weights * weight / targets)
         made.loss.backward()  # type: ignore[no-untyped-call]
         loss, correct = loss + made.loss.item(), correct + int(made.correct.sum())
     return Supervised(loss / weight, correct / targets, targets)
