@@ -58,11 +58,11 @@ async def opened(stack: AsyncExitStack, speculation: dict[str, Any]) -> Engine:
 
 
 async def main(options: argparse.Namespace) -> None:
-    wanted = {kind: {"kind": kind} for kind in options.kinds}
+    wanted = {kind: {"drafter": kind} for kind in options.kinds}
     if options.draft:
-        wanted["draft-model"] = {"kind": "draft-model", "draft_model": options.draft}
+        wanted["draft-model"] = {"drafter": "draft-model", "model": options.draft}
     async with AsyncExitStack() as stack:
-        engines = {"none": await opened(stack, {"kind": "none"})}
+        engines = {"none": await opened(stack, {"drafter": "none"})}
         engines |= {kind: await opened(stack, speculation) for kind, speculation in wanted.items()}
         print(
             f"{'kind':14} {'same text':>10} "

@@ -46,8 +46,8 @@ class LlamaCpp(Plugin):
             lora = tuple(a.model_copy(update={"path": str(shipped.adapter_file(a.path, path))}) for a in adapters)
             self._name = next(iter(asked.adapters), "")
             config = config.model_copy(update={"lora": lora})
-            if draft := config.speculation.draft_model:
-                found = config.speculation.model_copy(update={"draft_model": str(resolve(draft, stop))})
+            if draft := config.speculation.model:
+                found = config.speculation.model_copy(update={"model": str(resolve(draft, stop))})
                 config = config.model_copy(update={"speculation": found})
             if not stop.is_set():
                 self._engine = engine.acquire(path, config)

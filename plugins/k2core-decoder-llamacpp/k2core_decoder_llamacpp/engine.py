@@ -52,7 +52,7 @@ class Key:
     def of(cls, path: Path, config: LlamaCppConfig) -> Key:
         """Options that matter per request only do not keep engines apart."""
         paths = [path, *(Path(adapter.path).expanduser() for adapter in config.lora)]
-        paths += [Path(draft)] if (draft := config.speculation.draft_model) else []
+        paths += [Path(draft)] if (draft := config.speculation.model) else []
         stats = [file.stat() for file in paths]
         shared = config.model_copy(update={"model": str(path), "think": "auto", "top_k": 0, "min_p": 0.0, "reuse_prompts": True})
         return cls(path, shared, tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in stats))
@@ -234,7 +234,7 @@ def _checked(path: Path, config: LlamaCppConfig) -> gguf.Gguf:
     for adapter in config.lora:
         if not gguf.read(Path(adapter.path).expanduser()).is_adapter:
             raise ValueError(f"{adapter.path} is no LoRA adapter")
-    if draft := config.speculation.draft_model:
+    if draft := config.speculation.model:
         speculation.check_draft(path, header, Path(draft))
     try:
         import xllamacpp  # noqa: F401 # whether it can be imported at all, before anything is built on it

@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 if TYPE_CHECKING:
     import xllamacpp  # type: ignore[import-untyped] # it ships no types
 
-Kind = Literal["none", "ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod", "draft-model"]
-UNUSED: dict[Kind, set[str]] = {
-    "none": {"match", "most", "draft_model", "confidence"},
+Drafter = Literal["none", "ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod", "draft-model"]
+UNUSED: dict[Drafter, set[str]] = {
+    "none": {"match", "most", "model", "confidence"},
     "draft-model": {"match"},
 }
-"""Options that a kind does not take."""
+"""Options that a drafter does not take."""
 PADDING = 128
 """Entries by which llama.cpp lets two vocabularies differ in length."""
 
@@ -31,14 +31,14 @@ class Speculation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Kind = "none"
+    drafter: Drafter = "none"
     """Where guesses come from: `ngram-…` from the text so far, `draft-model` from a smaller model."""
     match: int = Field(default=3, ge=1, le=1024)
-    """n-gram kinds: how many tokens must be the same for what followed them to be guessed."""
+    """`ngram-…`: how many tokens must be the same for what followed them to be guessed."""
     most: int = Field(default=8, ge=1, le=64)
     """Tokens guessed at a time, at most."""
-    draft_model: str = ""
-    """The smaller model, as in `model`; it needs the same vocabulary."""
+    model: str = ""
+    """`draft-model`: a smaller model with the same vocabulary: whatever the decoder's own `model` may be."""
     confidence: float = Field(default=0.5, ge=0.0, le=1.0)
     """`draft-model`: it stops guessing at a token that it holds for less likely than this."""
 
@@ -46,31 +46,31 @@ class Speculation(BaseModel):
     def _fits_together(self) -> Speculation:
         defaults = type(self).model_fields
         changed = {name for name, option in defaults.items() if getattr(self, name) != option.default}
-        unused = UNUSED.get(self.kind, {"draft_model", "confidence"}) & changed
+        unused = UNUSED.get(self.drafter, {"model", "confidence"}) & changed
         if unused:
-            raise ValueError(f"kind {self.kind!r} takes no {', '.join(sorted(unused))}")
-        if self.kind == "draft-model" and not self.draft_model:
-            raise ValueError("kind 'draft-model' needs draft_model, the name or path of a smaller model")
+            raise ValueError(f"drafter {self.drafter!r} takes no {', '.join(sorted(unused))}")
+        if self.drafter == "draft-model" and not self.model:
+            raise ValueError("drafter 'draft-model' needs `model`, the name or path of a smaller model")
         return self
 
 
 def apply(wanted: Speculation, threads: int, params: xllamacpp.CommonParams) -> None:
-    """Put it into llama.cpp's settings; `draft_model` is a path."""
+    """Put it into llama.cpp's settings; `model` is a path."""
     import xllamacpp
 
-    if wanted.kind == "none":
+    if wanted.drafter == "none":
         return
     target = params.speculative
-    name = "DRAFT_SIMPLE" if wanted.kind == "draft-model" else wanted.kind.upper().replace("-", "_")
+    name = "DRAFT_SIMPLE" if wanted.drafter == "draft-model" else wanted.drafter.upper().replace("-", "_")
     target.types = [getattr(xllamacpp.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{name}")]
-    if wanted.kind == "draft-model":
-        target.draft.mparams.path = wanted.draft_model
+    if wanted.drafter == "draft-model":
+        target.draft.mparams.path = wanted.model
         target.draft.n_max, target.draft.p_min = wanted.most, wanted.confidence
         target.draft.cpuparams.n_threads = target.draft.cpuparams_batch.n_threads = threads
-    elif wanted.kind == "ngram-mod":
+    elif wanted.drafter == "ngram-mod":
         target.ngram_mod.n_match, target.ngram_mod.n_min, target.ngram_mod.n_max = wanted.match, 1, wanted.most
     else:
-        settings = getattr(target, wanted.kind.replace("-", "_"))
+        settings = getattr(target, wanted.drafter.replace("-", "_"))
         settings.size_n, settings.size_m = wanted.match, wanted.most
 
 

@@ -20,15 +20,15 @@ from k2core import PluginError, Run
 COPY = "Repeat this list exactly twice: apple banana cherry date elderberry fig grape. " * 2
 STUTTER = "Count: " + "one two three " * 30
 KINDS: list[dict[str, Any]] = [
-    {"kind": "ngram-simple"},
-    {"kind": "ngram-map-k"},
-    {"kind": "ngram-map-k4v"},
-    {"kind": "ngram-mod"},
-    {"kind": "draft-model", "draft_model": "smollm2-135m-instruct", "most": 3},
+    {"drafter": "ngram-simple"},
+    {"drafter": "ngram-map-k"},
+    {"drafter": "ngram-map-k4v"},
+    {"drafter": "ngram-mod"},
+    {"drafter": "draft-model", "model": "smollm2-135m-instruct", "most": 3},
 ]
 
 
-@pytest.mark.parametrize("speculation", KINDS, ids=lambda options: options["kind"])
+@pytest.mark.parametrize("speculation", KINDS, ids=lambda options: options["drafter"])
 def test_the_text_of_a_seed_is_the_same_and_guesses_are_counted(stand: Any, request_for: Any, speculation: dict[str, Any]) -> None:
     requests = [request_for(COPY, temperature=t, max_tokens=40, n=n) for t, n in ((0.0, 2), (1.0, 1))]
 
@@ -54,7 +54,7 @@ def test_the_first_tokens_of_many_samples_are_the_same(stand: Any, request_for: 
 
         return at.run(work)
 
-    one, two = words(stand(), 0), words(stand(speculation={"kind": "ngram-mod", "match": 1}), 1000)
+    one, two = words(stand(), 0), words(stand(speculation={"drafter": "ngram-mod", "match": 1}), 1000)
     likely = [word for word, count in (one + two).items() if count >= 10]
     assert likely
     for word in likely:  # six standard deviations of a difference of two binomials
@@ -63,7 +63,7 @@ def test_the_first_tokens_of_many_samples_are_the_same(stand: Any, request_for: 
 
 
 def test_a_cancelled_request_tells_its_guesses(stand: Any, request_for: Any) -> None:
-    at = stand(speculation={"kind": "ngram-simple"})
+    at = stand(speculation={"drafter": "ngram-simple"})
 
     async def work(run: Run) -> None:
         task = asyncio.create_task(run.decode(request_for(STUTTER, temperature=0.0, max_tokens=700)))
@@ -85,7 +85,7 @@ def test_logprobs_have_ids_and_none_are_told_where_some_are_missing(stand: Any, 
     assert plain.logprobs is not None
     assert all(isinstance(entry.id, int) for entry in plain.logprobs)
     assert (plain.timing.prompt or 0) > 0 < (plain.timing.completion or 0)
-    at = stand(speculation={"kind": "ngram-simple"})
+    at = stand(speculation={"drafter": "ngram-simple"})
     (guessed,) = at.run(lambda run: run.decode(request))
     assert (guessed.text, guessed.logprobs) == (plain.text, None)
     assert any("no log-probabilities of guessed tokens" in getattr(e, "message", "") for e in at.events)
@@ -94,12 +94,12 @@ def test_logprobs_have_ids_and_none_are_told_where_some_are_missing(stand: Any, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "draft-model"}, "needs draft_model"),
-        ({"kind": "ngram-simple", "draft_model": "x"}, "takes no draft_model"),
-        ({"kind": "none", "match": 4, "most": 8}, "takes no match"),
-        ({"kind": "draft-model", "draft_model": "x", "match": 4}, "takes no match"),
-        ({"kind": "ngram-simple", "most": 0}, "greater than or equal to 1"),
-        ({"kind": "magic"}, "Input should be 'none'"),
+        ({"drafter": "draft-model"}, "needs `model`"),
+        ({"drafter": "ngram-simple", "model": "x"}, "takes no model"),
+        ({"drafter": "none", "match": 4, "most": 8}, "takes no match"),
+        ({"drafter": "draft-model", "model": "x", "match": 4}, "takes no match"),
+        ({"drafter": "ngram-simple", "most": 0}, "greater than or equal to 1"),
+        ({"drafter": "magic"}, "Input should be 'none'"),
     ],
 )
 def test_options_that_do_not_fit_together(options: dict[str, Any], message: str) -> None:
@@ -127,18 +127,18 @@ def test_draft_models_of_another_vocabulary(stand: Any, write_gguf: Callable[...
         check_draft(mine, header, tmp_path / "none.gguf")
 
     async def start() -> None:
-        async with stand(speculation={"kind": "draft-model", "draft_model": str(write("bad", ["a"]))}).runtime:
+        async with stand(speculation={"drafter": "draft-model", "model": str(write("bad", ["a"]))}).runtime:
             pytest.fail("it started")
 
     with pytest.raises(PluginError, match=r"tokenizer of the kind|another vocabulary"):
         asyncio.run(start())
 
 
-@pytest.mark.parametrize("options", [{"kind": "none"}, *KINDS])
+@pytest.mark.parametrize("options", [{"drafter": "none"}, *KINDS])
 def test_what_is_written_out_can_be_read_back(options: dict[str, Any]) -> None:
     config = LlamaCppConfig.model_validate({"speculation": options})
     assert LlamaCppConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_off_is_the_default() -> None:
-    assert LlamaCppConfig().speculation == Speculation(kind="none")
+    assert LlamaCppConfig().speculation == Speculation(drafter="none")

@@ -29,10 +29,8 @@ Speculations = dict[str, dict[str, Any]]
 Chats = list[tuple[Message, ...]]
 
 
-def speculations(decoder: str, draft: str, most: int) -> Speculations:
+def speculations(draft: str, most: int) -> Speculations:
     """The option `speculation` of each engine."""
-    if decoder == "llamacpp":
-        return {"none": {"kind": "none"}, "draft": {"kind": "draft-model", "draft_model": draft, "most": most}}
     return {"none": {"drafter": "none"}, "draft": {"drafter": "draft-model", "model": draft, "most": most}}
 
 
@@ -106,7 +104,7 @@ async def measured(engines: dict[str, Engine], asked: Chats, n: int, temperature
 async def main(options: argparse.Namespace) -> None:
     asked = chats(options.n, options.seed)
     async with AsyncExitStack() as stack:
-        wanted = speculations(options.decoder, options.draft, options.most)
+        wanted = speculations(options.draft, options.most)
         engines = {name: await opened(stack, options, speculation) for name, speculation in wanted.items()}
         for engine in engines.values():
             for messages in asked[:3]:

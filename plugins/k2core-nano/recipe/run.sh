@@ -115,6 +115,7 @@ evaluate() {
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done
+    python "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan"
 }
 
 mkdir -p "$WORK"
