@@ -48,7 +48,7 @@ continued() { # NAME STEPS STAGE [OPTION …]
 grpo() { continued grpo "$STEPS" sft; }
 
 # the ablation of K2 Think's report: reinforcement learning without the first stage, nor its rows
-grpo_from_base() { rewarded grpo-from-base "$STEPS" --set 'trainer.model.lora={rank=16}'; }
+grpo_from_base() { rewarded grpo-from-base "$STEPS" --set 'trainer.model.lora={rank=16,alpha=32}'; }
 
 # and the other one: half of the steps with a context that is too short, then the other half as ever
 grpo_short() {
@@ -115,7 +115,7 @@ evaluate() {
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done
-    python "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan"
+    python3 "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
 }
 
 mkdir -p "$WORK"
