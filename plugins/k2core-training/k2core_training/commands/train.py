@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from k2core.types import Task, TrainReport
 
 
+SPINS = "2000"
+"""How often a thread of GNU's OpenMP asks whether the others are done before it sleeps."""
+
+
 def add(subparsers: Any, name: str, summary: str) -> None:
     """Register the parser of one trainer."""
     about = (
@@ -39,6 +43,7 @@ def _count(text: str) -> int:
 
 def main(args: argparse.Namespace) -> int:
     """The exit status is 0 at the end, 130 after an interrupt, 143 when terminated, 2 for a wrong configuration."""
+    _share_cores()
     config = configured(args.trainer, args.config, args.set, args.out, args.resume, args.steps)
     received: list[int] = []
     try:
@@ -49,6 +54,17 @@ def main(args: argparse.Namespace) -> int:
         return 128 + number
     print(told(report))
     return 0
+
+
+def _share_cores() -> None:
+    """Unless the user has said otherwise, threads that wait give their cores to other processes soon.
+
+    By default they ask 300,000 times first, at every operation, and beside another process a step can take ten times as long:
+    `benchmarks/neighbour.py` measures it. The number of threads stays, as rounding depends on it. It is read when torch is loaded:
+    in time for the command, not for programs that embed the kernel.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def configured(trainer: str, path: str, overrides: Sequence[str], out: str, resume: bool, steps: int | None) -> PipelineConfig:
