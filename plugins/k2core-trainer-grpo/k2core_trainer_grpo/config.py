@@ -94,8 +94,8 @@ class GrpoConfig(TrainerOptions):
     """Of the rollouts, and of the distribution that is trained. Nothing is cut off it (`top_p` is 1)."""
     max_tokens: Annotated[int, Field(ge=0)] = 0
     """Most tokens of a completion; 0: as the pipeline's sampler."""
-    plan: bool = False
-    """Whether the pipeline's planner plans for the prompts, as it does when serving; the plan itself is not trained."""
+    plan: Annotated[float, Field(ge=0, le=1)] = 0
+    """The share of prompts that the pipeline's planner plans for, as it does when serving; the plan itself is not trained."""
     order: Literal["passes", "pass-rate"] = "passes"
     """Which prompts come: each once before any comes again, or by how often they have been solved, half-solved ones first."""
     dynamic_sampling: Annotated[int, Field(ge=0)] = 0

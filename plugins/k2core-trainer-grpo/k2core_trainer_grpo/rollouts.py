@@ -152,7 +152,7 @@ class Roller:
         return await gather(self._group(step, first + i, found, task, plans[i]) for i, task in enumerate(tasks))
 
     async def _plan(self, step: int, index: int, found: Rollouts, task: Task) -> Plan | None:
-        if not self._config.plan:
+        if seed_of(self._config.seed, step, index, "planned") >= self._config.plan * 2**31:
             return None
         async with self._session.open(task.problem, seed=seed_of(self._config.seed, step, index)) as run:
             plan = await run.plan()

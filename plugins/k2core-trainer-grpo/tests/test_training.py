@@ -167,6 +167,21 @@ def test_an_adapter_with_a_planner_through_a_folder(folder: Path, tmp_path: Path
     assert sorted(path.name for path in (out / "weights").glob("*.safetensors")) == ["model.safetensors"]
 
 
+def test_a_share_of_the_prompts_is_planned_for(folder: Path, tmp_path: Path) -> None:
+    options = {"plan": 0.5, "prompts": 4, "steps": 5, "group": 2, "max_tokens": 4, "checkpoint": {"every": 0}}
+    plans: list[list[str]] = []
+    for name in ("one", "same"):
+        config = bench.tables(folder, tmp_path / name, **options)
+        config["planner"] = {"use": "think", "max_tokens": 8}
+        asked: list[Any] = []
+        bench.train(config, told=lambda event, asked=asked: asked.append(event) if isinstance(event, CallStarted) else None)
+        solving = [event.request.messages[-1].content for event in asked if event.request.role == "solve"]
+        assert len(solving) == 20
+        plans.append(sorted(text for text in solving if "<plan>" in text))
+    assert 4 <= len(plans[0]) <= 16
+    assert plans[0] == plans[1]
+
+
 def chats(folder: Path, count: int = 12) -> str:
     """Rows, one of which cannot be used."""
     made = [{"prompt": f"What is {n} and {n}?", "response": f"{2 * n}, as {n} is there twice."} for n in range(count)]
