@@ -53,6 +53,13 @@ def test_the_kernel_is_small() -> None:
     assert {p.name: n for p in KERNEL if (n := len(p.read_text().splitlines())) > 300} == {}
 
 
+def test_every_distribution_tells_its_types() -> None:
+    """Without the marker, checkers of those who build on it see nothing of its types (PEP 561)."""
+    packages = [path.parent for path in ROOT.glob("plugins/*/k2core_*/__init__.py")]
+    assert len(packages) > 20
+    assert [path.name for path in (ROOT / "k2core", *packages) if not (path / "py.typed").is_file()] == []
+
+
 def test_modules_import_only_what_comes_before_them() -> None:
     rank = {name: (row, column) for row, names in enumerate(ORDER) for column, name in enumerate(names)}
     assert set(rank) == {p.stem for p in KERNEL}

@@ -18,7 +18,7 @@ def batch_of(step: int, samples: int, batch: int, seed: int) -> list[int]:
     return list(_shuffled(samples, seed, epoch)[place * batch : (place + 1) * batch])
 
 
-def seed_of(*parts: int) -> int:
+def seed_of(*parts: int | str) -> int:
     """A seed in 0..2**31-1 of the parts: the same parts, the same seed."""
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=4).digest(), "big") >> 1
 
