@@ -47,12 +47,6 @@ continued() { # NAME STEPS STAGE [OPTION …]
 
 grpo() { continued grpo "$STEPS" sft; }
 
-# then a while with the embedded pipeline's plans in half of the prompts
-planned() {
-    continued planned $((STEPS / 2)) grpo --set trainer.plan=0.5 --set trainer.seed=5 --set trainer.optimizer.lr=1e-4 --set \
-        'planner={use="think",calls=1,structured=false,examples=false,always_plan=true,max_steps=3,max_tokens=96,temperature=0.3}'
-}
-
 # the ablation of K2 Think's report: reinforcement learning without the first stage, nor its rows
 grpo_from_base() { rewarded grpo-from-base "$STEPS" --set 'trainer.model.lora={rank=16,alpha=32}'; }
 
