@@ -154,14 +154,15 @@ def read_tables(path: str | Path | None = None) -> Mapping[str, Any]:
 
 
 def overridden(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of nested tables with `overrides` applied: `a.b.c=value`, the value as TOML, or else a plain string."""
+    """A copy of nested tables with `overrides` applied: `a.b.c=value`, the value as TOML, or else a plain string. `a.b.c=` takes
+    what is there out."""
     copied = _deep_copy(data)
     for override in overrides:
         path, sep, text = override.partition("=")
         if not sep or not all(map(str.strip, path.split("."))):
             raise ConfigError(f"an override reads path=value, such as sampler.n=5, not {override!r}")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"] if text.strip() else None
         except tomllib.TOMLDecodeError:
             value = text
         set_at(copied, path, value)
@@ -169,13 +170,17 @@ def overridden(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
 
 
 def set_at(data: dict[str, Any], path: str, value: Any) -> None:
-    """Set the option at a dotted path in nested tables. Raises `ConfigError` where the path leads through what is no table."""
+    """Set the option or table at a dotted path in nested tables, or take it out (None). Raises `ConfigError` where the path leads
+    through what is no table."""
     *tables, last = (part.strip() for part in path.split("."))
     for part in tables:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
             raise ConfigError(f"an option cannot be set below {part!r}, which is no table", path)
-    data[last] = value
+    if value is None:
+        data.pop(last, None)
+    else:
+        data[last] = value
 
 
 def validated(model: type[M], data: Any, path: str = "", source: str = "") -> M:

@@ -39,6 +39,14 @@ def test_overrides_are_toml_or_plain_text(override: str, expected: dict[str, Any
     assert PipelineConfig.from_toml(TOML, [override]).sampler.options == expected
 
 
+def test_an_override_without_a_value_takes_out_what_was_there() -> None:
+    assert PipelineConfig.from_toml(TOML, ["sampler.n="]).sampler.options == {}
+    assert PipelineConfig.from_toml(TOML, ["sampler.mode= "]).sampler.options == {"n": 3}
+    embedded = PipelineConfig.from_file(Path(__file__).parents[1] / "examples" / "embedded.toml", ["planner="])
+    assert embedded.planner is None
+    assert embedded.sampler.options["n"] == 3
+
+
 def test_overrides_make_tables() -> None:
     config = PipelineConfig.from_toml(TOML, ["limits.timeout=5", "hooks.trace.path=x.jsonl"])
     assert config.limits.timeout == 5
