@@ -29,21 +29,26 @@ model = { model = "smollm2-135m-instruct", lora = { rank = 16 } }
 
 [sampler]
 use = "single"
+
+[decoders.solver]
+use = "llamacpp"
 """
 OWN = {"GOMP_SPINCOUNT": "300000"}
 """What GNU's OpenMP does when nothing is set."""
 
 
 def k2(folder: Path, *args: str, **env: str) -> None:
-    """Run the command there. Raises `CalledProcessError`."""
+    """Run the command there. Raises `RuntimeError` with what it said."""
     command = [sys.executable, "-c", "import sys; from k2core_cli.dispatch import main; sys.exit(main())", *args]
-    subprocess.run(command, cwd=folder, env={**os.environ, **env}, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"k2 {' '.join(args)}: {done.stderr}")
 
 
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
-    """So many processes that compute without end."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    """So many processes that compute without end, in sessions of their own, between which Linux divides the cores first."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:
