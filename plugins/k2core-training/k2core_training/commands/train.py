@@ -59,8 +59,9 @@ def main(args: argparse.Namespace) -> int:
 def _share_cores() -> None:
     """Unless the user has said otherwise, threads that wait give their cores to other processes soon.
 
-    By default they ask 300,000 times first, at every operation: `benchmarks/neighbour.py` measures what that costs. The number of threads stays, as rounding depends on it. It is read when torch is loaded:
-    in time for the command, not for programs that embed the kernel.
+    By default they ask 300,000 times first, at every operation: `benchmarks/neighbour.py` measures what that costs. The number of
+    threads stays, as rounding depends on it. It is read when torch is loaded: in time for the command, not for programs that embed
+    the kernel.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS
