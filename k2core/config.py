@@ -171,16 +171,16 @@ def overridden(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
 
 def set_at(data: dict[str, Any], path: str, value: Any) -> None:
     """Set the option or table at a dotted path in nested tables, or take it out (None). Raises `ConfigError` where the path leads
-    through what is no table."""
+    through what is no table, or where nothing is there to take out."""
     *tables, last = (part.strip() for part in path.split("."))
     for part in tables:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
             raise ConfigError(f"an option cannot be set below {part!r}, which is no table", path)
-    if value is None:
-        data.pop(last, None)
-    else:
+    if value is not None:
         data[last] = value
+    elif data.pop(last, None) is None:
+        raise ConfigError("there is nothing to take out", path)
 
 
 def validated(model: type[M], data: Any, path: str = "", source: str = "") -> M:

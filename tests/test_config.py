@@ -41,10 +41,12 @@ def test_overrides_are_toml_or_plain_text(override: str, expected: dict[str, Any
 
 def test_an_override_without_a_value_takes_out_what_was_there() -> None:
     assert PipelineConfig.from_toml(TOML, ["sampler.n="]).sampler.options == {}
-    assert PipelineConfig.from_toml(TOML, ["sampler.mode= "]).sampler.options == {"n": 3}
+    assert PipelineConfig.from_toml(TOML, ["sampler.n= "]).sampler.options == {}
     embedded = PipelineConfig.from_file(Path(__file__).parents[1] / "examples" / "embedded.toml", ["planner="])
     assert embedded.planner is None
     assert embedded.sampler.options["n"] == 3
+    with pytest.raises(ConfigError, match=r"planer: there is nothing to take out"):
+        PipelineConfig.from_toml(TOML, ["planer="])
 
 
 def test_overrides_make_tables() -> None:

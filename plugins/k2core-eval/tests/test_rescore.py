@@ -375,6 +375,8 @@ def test_a_judge_that_was_not_there_is_refused_or_paid_for(source: Path, tmp_pat
     [
         ("sampler.temperature=1.0", "sampler.temperature", "drawn with 0.6, and none with 1.0"),
         ("sampler.max_tokens=99", "sampler.max_tokens", "drawn with 1024"),
+        ("sampler.temperature=", "sampler.temperature", "drawn with 0.6"),
+        ("verifiers.none=", "verifiers.none", "nothing to take out"),
         ("sampler.system=Be brief.", "sampler.system", "drawn with ''"),
         ("sampler.instructions=Say it.", "sampler.instructions", "drawn with True"),
         ("planner.use=asking", "planner", "recorded plans"),

@@ -111,7 +111,7 @@ evaluate() {
     done
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
         --set "decoders.solver.lora=[{path=\"$WORK/blended/adapter\"}]"
-    for other in "sft grpo" "sft blended" "grpo blended" "grpo-from-base grpo" "grpo-short grpo"; do
+    for other in "sft grpo" "sft blended" "grpo blended" "grpo-from-base grpo" "grpo-short grpo" "sft grpo-short"; do
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done

@@ -11,8 +11,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-K2 = "import sys; from k2core_cli.dispatch import main; sys.exit(main())"
-
 
 @pytest.mark.parametrize(
     ("said", "expected"), [({}, "GOMP_SPINCOUNT = '2000'"), ({"OMP_WAIT_POLICY": "active"}, "OMP_WAIT_POLICY = 'ACTIVE'")]
@@ -25,7 +23,7 @@ def test_waiting_threads_soon_sleep(tmp_path: Path, said: dict[str, str], expect
     )
     clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
-        [sys.executable, "-c", K2, "train", "sft", "--config", str(tmp_path / "sft.toml"), "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "k2core", "train", "sft", "--config", str(tmp_path / "sft.toml"), "--out", str(tmp_path / "out")],
         env={**clean, **said, "OMP_DISPLAY_ENV": "verbose", "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

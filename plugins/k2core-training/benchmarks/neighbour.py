@@ -39,7 +39,7 @@ OWN = {"GOMP_SPINCOUNT": "300000"}
 
 def k2(folder: Path, *args: str, **env: str) -> None:
     """Run the command there. Raises `RuntimeError` with what it said."""
-    command = [sys.executable, "-c", "import sys; from k2core_cli.dispatch import main; sys.exit(main())", *args]
+    command = [sys.executable, "-m", "k2core", *args]
     done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"k2 {' '.join(args)}: {done.stderr}")

@@ -116,7 +116,7 @@ def _stand_in(data: Mapping[str, Any], registry: Registry, *, allow_calls: bool)
 def _edited(old: Mapping[str, Any], overrides: Sequence[str], without: Sequence[str], registry: Registry) -> dict[str, Any]:
     """The recorded configuration with the changes. Another `use` keeps those options of the old one that it has, too."""
     data, mine = copy.deepcopy(dict(old)), [override for override in overrides if not override.startswith("grading.")]
-    wanted = overridden({}, mine)
+    wanted = overridden({}, [override for override in mine if override.partition("=")[2].strip()])
     _adapt(data, wanted, "sampler", "sampler", registry)
     for name in wanted.get("verifiers", {}):
         _adapt(data.get("verifiers", {}), wanted["verifiers"], name, "verifier", registry)
