@@ -56,6 +56,7 @@ def _told(sample: Sample) -> dict[str, Any]:
         "domain": sample.task.problem.domain,
         "question": sample.task.problem.text,
         "text": sample.text,
+        "answer": sample.answer,
         "tokens": len(sample.ids),
         "finish": sample.finish,
         "score": sample.score,

@@ -12,6 +12,7 @@ from typing import Any
 
 from k2core_sampler.config import SamplingConfig
 from k2core_sampler.prompt import solver_messages
+from k2core_training.measuring import key_of
 from k2core_training.ordering import seed_of
 
 from k2core.concurrency import gather
@@ -39,6 +40,8 @@ class Sample:
     """By the verifiers, 0..1."""
     reward: float
     """The score with the format's reward and the punishment for length."""
+    answer: str | None = None
+    """As verifiers found it, in the form that answers vote in."""
     advantage: float = 0.0
 
     @property
@@ -172,7 +175,7 @@ class Roller:
             judged = await gather(self._judged(run, found, i, c, task) for i, c in enumerate(completions))
             found.spend(run.usage)
             made = zip(completions, judged, strict=True)
-            return [self._sample(task, prompt, c, score) for c, score in made if score is not None]
+            return [self._sample(task, prompt, c, *verdict) for c, verdict in made if verdict is not None]
 
     def request(self, run: Run, task: Task, plan: Plan | None) -> DecodeRequest:
         """What the pipeline's sampler would ask, for a whole group and with log-probabilities."""
@@ -207,8 +210,10 @@ class Roller:
             raise ConfigError(f"{apart}: both must have the same model and chat_template", where)
         return prompt
 
-    async def _judged(self, run: Run, found: Rollouts, place: int, completion: Completion, task: Task) -> float | None:
-        """The verifiers' score; None, counted, where one of them failed or took too long: no answer is not a wrong one."""
+    async def _judged(
+        self, run: Run, found: Rollouts, place: int, completion: Completion, task: Task
+    ) -> tuple[float, str | None] | None:
+        """The verifiers' score and the answer; None, counted, where one failed or took too long: no answer is not a wrong one."""
         candidate = Candidate(id=str(place), text=completion.text, completion=completion)
         try:
             async with asyncio.timeout(self._config.reward.timeout):
@@ -225,9 +230,10 @@ class Roller:
         score = self._prompting.score(verdicts)
         if score is None:
             found.skip("no verdict", f"no verifier judged a completion of {task.problem.id}")
-        return score
+            return None
+        return score, key_of(verdicts)
 
-    def _sample(self, task: Task, prompt: Sequence[int], completion: Completion, score: float) -> Sample:
+    def _sample(self, task: Task, prompt: Sequence[int], completion: Completion, score: float, answer: str | None) -> Sample:
         reward, drawn = self._config.reward, completion.logprobs or ()
         ids = [token.id for token in drawn if token.id is not None]
         worth = score - overlong_penalty(len(ids), self.max_tokens, reward.overlong_buffer, reward.overlong_factor)
@@ -235,4 +241,4 @@ class Roller:
         if reward.format_weight and self._format.fullmatch(text):
             worth += reward.format_weight
         rollout = [token.logprob for token in drawn]
-        return Sample(task, 0, prompt, ids, rollout, text, completion.finish, score, worth)
+        return Sample(task, 0, prompt, ids, rollout, text, completion.finish, score, worth, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 from collections import Counter
@@ -141,3 +142,18 @@ def test_dynamic_sampling_replaces_what_teaches_nothing(folder: Path, tmp_path: 
     assert sum(row["zero_variance"] for row in few) > 0
     assert all(row["groups"] > 3 or row["zero_variance"] == 0 for row in many)
     assert all(row["tokens"] > 0 and "score_math" not in row for row in many)
+
+
+def test_an_answer_to_everything_is_seen(folder: Path, tmp_path: Path) -> None:
+    """Two of the four completions of each problem, whichever it is, have the same answer."""
+
+    class Stuck(bench.Rule):
+        async def judge(self, candidate: Candidate) -> Verdict:
+            key = "1" if candidate.id in "01" else candidate.text or candidate.id
+            return Verdict(candidate_id=candidate.id, status="correct", score=len(candidate.text) % 11 / 11, key=key)
+
+    out = tmp_path / "out"
+    bench.train(bench.tables(folder, out, steps=2, samples=12), rule=Stuck)
+    assert [row["common_answer"] for row in bench.metrics(out)] == [0.5, 0.5]
+    rows = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert [row["answer"] for row in rows].count("1") == 12

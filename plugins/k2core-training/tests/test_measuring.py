@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from k2core_training.measuring import accuracy, right
+from k2core_training.measuring import accuracy, common, key_of, right
 
 from k2core import (
     Candidate,
@@ -42,7 +42,7 @@ class Parrot(Plugin):
 
 
 class Odd(Plugin):
-    """Raises at "raise", hangs at "hang" where there is a reference, and knows which texts are equal."""
+    """Raises at "raise", hangs at "hang" where there is a reference, and knows which texts are equal; a digit is an answer."""
 
     config: Nothing
 
@@ -53,7 +53,11 @@ class Odd(Plugin):
             raise ValueError("broken")
         if reference and said == "hang":
             await asyncio.sleep(60)
-        return [Verdict(candidate_id=c.id, status="correct" if c.text == reference else "incorrect", score=0.5) for c in candidates]
+        return [self.judged(c, c.text == reference) for c in candidates]
+
+    def judged(self, candidate: Candidate, same: bool) -> Verdict:
+        digit = candidate.text if candidate.text.isdigit() else None
+        return Verdict(candidate_id=candidate.id, status="correct" if same else "incorrect", score=0.5, key=digit)
 
 
 def measured(*asked: str, whole: bool = False) -> dict[str, float]:
@@ -83,6 +87,7 @@ def test_what_is_counted() -> None:
         "unjudged": 2,
         "tokens": (1 + 4 + 5 + 4) / 4,
         "response_length": (1 + 4 + 5 + 4) / 4,
+        "common_answer": 1.0,
     }
 
 
@@ -93,3 +98,16 @@ def test_a_score_of_ones_own() -> None:
 def test_nothing_is_said_of_what_is_not_there() -> None:
     assert measured("fail") == {"accuracy": 0, "failed": 1, "unjudged": 0}
     assert measured("raise").keys() == {"failed", "unjudged", "tokens", "response_length"}
+
+
+def test_an_answer_to_everything_is_seen() -> None:
+    assert measured("4", "7", "7", "five", "fail", "7")["common_answer"] == 0.75  # of those that are an answer
+    assert "common_answer" not in measured("five", "fail")
+    assert common(["4", None, "7", "4"]) == pytest.approx(2 / 3)
+    assert common([None]) is None is common([])
+
+
+def test_the_answer_is_what_the_first_verifier_found() -> None:
+    verdicts = [Verdict(candidate_id="0", status="correct", key=key) for key in (None, "4", "7")]
+    assert key_of(verdicts) == "4"
+    assert key_of(verdicts[:1]) is None is key_of([])

@@ -10,7 +10,17 @@ from k2core.errors import ConfigError
 
 from .metrics import NAME, read
 
-FIRST = ("loss", "reward", "eval_loss", "eval_accuracy", "token_accuracy", "eval_token_accuracy", "response_length", "entropy")
+FIRST = (
+    "loss",
+    "reward",
+    "eval_loss",
+    "eval_accuracy",
+    "token_accuracy",
+    "eval_token_accuracy",
+    "response_length",
+    "entropy",
+    "common_answer",
+)
 """Drawn first, in this order."""
 
 
