@@ -99,6 +99,7 @@ evaluate() {
     # the decoder that does many problems at once
     quick="--set decoders.solver.use=transformers --set decoders.solver.context=1024 --set decoders.solver.parallel=64"
     measured base 1 --config "$HERE/bare.toml"
+    (TASKS=$REWARDED CELL=400 && measured base-rewarded 2 --config "$HERE/bare.toml")
     # the base model with the prompt that suits it best, worked examples in it
     measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
     adapted sft 3
@@ -111,10 +112,13 @@ evaluate() {
     done
     measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
         --set "decoders.solver.lora=[{path=\"$WORK/blended/adapter\"}]"
-    for other in "sft grpo" "sft blended" "grpo blended" "grpo-from-base grpo" "grpo-short grpo" "sft grpo-short"; do
+    for other in "sft grpo" "sft blended" "grpo blended" "base grpo-from-base" "grpo-from-base grpo" "grpo-short grpo" "sft grpo-short"; do
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done
+    for stage in base grpo-from-base; do
+        if [ -d "$WORK/eval/$stage" ]; then python3 "$HERE/../benchmarks/answers.py" "$WORK/eval/$stage"; fi
+    done
     python3 "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
 }
 
