@@ -18,6 +18,7 @@ from k2core.toolkit.cores import Moment
 def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
+    monkeypatch.setattr(crew, "torchs_own", lambda: 4)
     monkeypatch.setattr(crew.cores, "logical_cores", lambda: 4)
     monkeypatch.setattr(crew.cores, "usable_cores", lambda: 4)
     yield
@@ -60,6 +61,33 @@ def test_a_number_that_was_asked_for_stays(clocks: Callable[[float, float], None
     clocks(3, 1)
     mine.look()
     assert torch.get_num_threads() == 2
+
+
+def test_what_one_was_asked_for_is_not_the_next_ones_most(clocks: Callable[[float, float], None]) -> None:
+    def threads(asked: int) -> int:
+        found: list[int] = []
+
+        def work() -> None:
+            Crew(asked)
+            found.append(torch.get_num_threads())
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    assert [threads(asked) for asked in (0, 1, 0)] == [4, 1, 4]
+
+
+def test_one_that_stays_looks_no_more(clocks: Callable[[float, float], None]) -> None:
+    mine = Crew(0)
+    clocks(3, 1)
+    mine.look()
+    mine.stay()
+    assert torch.get_num_threads() == 4
+    clocks(3, 1)
+    mine.look()
+    assert torch.get_num_threads() == 4
 
 
 def test_without_clocks_torch_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from k2core_decoder_transformers import Transformers
-from k2core_decoder_transformers.engine import pool
+from k2core_decoder_transformers.engine import crew, pool
+from k2core_decoder_transformers.engine.crew import Crew
 
 from k2core import Completion, DecodeRequest, Message, PipelineConfig, Problem, Runtime
 from k2core.errors import PluginError
+from k2core.toolkit import cores
 
 torch = pytest.importorskip("torch")
 
@@ -85,6 +87,32 @@ def test_it_decodes_as_a_model_that_was_loaded_so(folders: tuple[Path, Path], gi
             assert scores(await decoded(made)) == expected  # the prompt's keys and values of before are not used
             await made.load_weights("solver", str(one))
             assert scores(await decoded(made)) == before
+
+    asyncio.run(main())
+
+
+def test_after_it_others_change_the_rounding_no_more(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training ends in the same weights whoever else computes: the number of threads stays."""
+    threads: list[int] = []
+    look = Crew.look
+
+    def looked(self: Crew) -> None:
+        look(self)
+        threads.append(torch.get_num_threads())
+
+    monkeypatch.setattr(crew, "torchs_own", lambda: 2)
+    monkeypatch.setattr(Crew, "look", looked)
+    monkeypatch.setattr(crew, "EVERY", 0.0)
+    monkeypatch.setattr(cores, "threads_for", lambda free, cores, most: 1)  # others are busy
+
+    async def main() -> None:
+        async with runtime(folders[0], threads=0) as made:
+            await decoded(made)
+            assert set(threads) == {1}
+            await made.load_weights("solver", str(folders[1]))
+            threads.clear()
+            await decoded(made)
+            assert set(threads) == {2}
 
     asyncio.run(main())
 

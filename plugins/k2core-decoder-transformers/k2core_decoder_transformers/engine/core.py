@@ -89,7 +89,7 @@ class Engine:
 
     @torch.inference_mode()  # also when slots are freed: what was made within it must not be changed outside
     def _work(self) -> None:
-        crew = Crew(self.config.threads)
+        self._crew = crew = Crew(self.config.threads)
         while True:
             busy = bool(self._waiting or self._running)
             if not busy:
@@ -119,6 +119,7 @@ class Engine:
         with torch.inference_mode(False):  # the model's parameters are ordinary tensors, and stay so
             self.forward.take(fitting(self.loaded.model, swap.weights))
         self.kept.clear()
+        self._crew.stay()  # who brings weights trains, and is to end in the same weights whoever else computes
         swap.ended(None)
 
     def _turn(self) -> None:

@@ -25,10 +25,9 @@ class Crew:
     """
 
     def __init__(self, threads: int) -> None:
-        self._adapts = threads == 0 and torch.get_num_threads() > 1
-        if threads:
-            torch.set_num_threads(threads)
-        self._most = torch.get_num_threads()
+        self._most = threads or torchs_own()
+        self._adapts = threads == 0 and self._most > 1
+        torch.set_num_threads(self._most)
         self._seen = cores.now() if self._adapts else None
 
     def look(self) -> None:
@@ -40,6 +39,18 @@ class Crew:
         if after is not None:
             free = cores.free_cores(before, after, cores.logical_cores())
             torch.set_num_threads(min(self._most, cores.threads_for(free, cores.usable_cores(), self._most)))
+
+    def stay(self) -> None:
+        """Compute with all threads from now on, whatever others do: how many there are changes the rounding."""
+        if self._adapts:
+            torch.set_num_threads(self._most)
+        self._seen = None
+
+
+@cache
+def torchs_own() -> int:
+    """The number of threads before any crew set one: what a thread sets is what later threads of the process begin with."""
+    return torch.get_num_threads()
 
 
 def disband() -> None:
