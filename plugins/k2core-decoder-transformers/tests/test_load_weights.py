@@ -100,7 +100,7 @@ def test_after_it_others_change_the_rounding_no_more(folders: tuple[Path, Path],
         look(self)
         threads.append(torch.get_num_threads())
 
-    monkeypatch.setattr(crew, "torchs_own", lambda: 2)
+    monkeypatch.setattr(crew, "default_threads", lambda: 2)
     monkeypatch.setattr(Crew, "look", looked)
     monkeypatch.setattr(crew, "EVERY", 0.0)
     monkeypatch.setattr(cores, "threads_for", lambda free, cores, most: 1)  # others are busy

@@ -116,9 +116,10 @@ evaluate() {
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done
-    for stage in base grpo-from-base; do
+    for stage in base base-rewarded grpo-from-base grpo-from-base-rewarded; do
         if [ -d "$WORK/eval/$stage" ]; then python3 "$HERE/../benchmarks/answers.py" "$WORK/eval/$stage"; fi
     done
+    if [ -d "$WORK/grpo-from-base" ]; then python3 "$HERE/../benchmarks/quarters.py" "$WORK/grpo-from-base"; fi
     python3 "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
 }
 

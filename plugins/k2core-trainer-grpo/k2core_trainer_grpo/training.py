@@ -14,7 +14,7 @@ from k2core_training.errors import TrainingError
 from k2core_training.events import Skipped
 from k2core_training.following.live import Live
 from k2core_training.looping import Learnt, Loop, Values
-from k2core_training.measuring import accuracy, common
+from k2core_training.measuring import accuracy, common_answer
 from k2core_training.modelling.loading import load_policy
 from k2core_training.modelling.policy import Policy
 from k2core_training.optimizing import Optimizer
@@ -199,7 +199,7 @@ def described(rolled: Rollouts) -> dict[str, float]:
         "response_length_max": max(lengths),
         "truncated": sum(sample.truncated for sample in rolled.samples) / len(lengths),
     }
-    if (share := common(sample.answer for sample in rolled.samples)) is not None:
+    if (share := common_answer(sample.answer for sample in rolled.samples)) is not None:
         made["common_answer"] = share
     for domain in sorted({sample.task.problem.domain for sample in rolled.samples}):
         own = [sample.score for sample in rolled.samples if sample.task.problem.domain == domain]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from k2core.concurrency import gather
@@ -30,14 +31,22 @@ def key_of(verdicts: Sequence[Verdict]) -> str | None:
     return next((verdict.key for verdict in verdicts if verdict.key is not None), None)
 
 
-def common(keys: Iterable[str | None]) -> float | None:
+def common_answer(keys: Iterable[str | None]) -> float | None:
     """The largest share of answers that are the same, of those that are any; None without one.
 
-    Answers to different problems differ. A policy that is rewarded for one lucky answer can learn to give it whatever is asked,
-    and where such problems are picked because they teach, its reward rises: then this share rises with it.
+    Where problems have many different answers it is small, unless a policy has learnt to give one whatever is asked.
     """
     counts = Counter(key for key in keys if key is not None)
     return max(counts.values()) / counts.total() if counts else None
+
+
+@dataclass(frozen=True)
+class _Answered:
+    worth: float | None = 0.0
+    tokens: int = 0
+    length: int | None = None
+    """Of the chosen answer; None where there is none."""
+    key: str | None = None
 
 
 async def accuracy(
@@ -46,33 +55,36 @@ async def accuracy(
     """Of the chosen answers to the tasks, judged with their references. The same seed draws the same each time.
 
     `accuracy`: their mean score; `tokens`: generated for a task, on average; `response_length`: tokens of a chosen answer;
-    `common_answer`: see `common`; `failed`: requests that ended without one, which score 0; `unjudged`: answers without a score,
+    `common_answer`: as the function; `failed`: requests that ended without one, which score 0; `unjudged`: answers without a score,
     or without verdicts after `patience` seconds, which are left out. What nothing can be said of is not there.
     """
     gate = asyncio.Semaphore(parallel)
 
-    async def one(place: int, task: Task) -> tuple[float | None, int, int, str | None]:
+    async def one(place: int, task: Task) -> _Answered:
         async with gate:
             try:
                 result = await session.solve(task.problem, seed=seed_of(seed, place))
             except (PluginError, LimitExceeded):
-                return 0.0, 0, -1, None
+                return _Answered()
             async with session.open(task.problem, seed=seed_of(seed, place)) as run:
                 verdicts = await _verdicts(run, result.candidate, task.reference, patience)
-        length = result.candidate.completion.tokens if result.candidate.completion else 0
-        worth = None if verdicts is None else score(verdicts)
-        tokens = sum(usage.completion_tokens for usage in result.usage.values())
-        return worth, tokens, length, key_of(verdicts or ())
+        return _Answered(
+            None if verdicts is None else score(verdicts),
+            sum(usage.completion_tokens for usage in result.usage.values()),
+            result.candidate.completion.tokens if result.candidate.completion else 0,
+            key_of(verdicts or ()),
+        )
 
     found = await gather(one(place, task) for place, task in enumerate(tasks))
-    scores, served = [worth for worth, *_ in found if worth is not None], [item for item in found if item[2] >= 0]
-    made = {"failed": float(len(found) - len(served)), "unjudged": float(len(found) - len(scores))}
+    scores = [answered.worth for answered in found if answered.worth is not None]
+    lengths = [answered.length for answered in found if answered.length is not None]
+    made = {"failed": float(len(found) - len(lengths)), "unjudged": float(len(found) - len(scores))}
     if scores:
         made["accuracy"] = sum(scores) / len(scores)
-    if served:
-        made["tokens"] = sum(tokens for _, tokens, *_ in served) / len(served)
-        made["response_length"] = sum(length for _, _, length, _ in served) / len(served)
-    if (share := common(key for *_, key in found)) is not None:
+    if lengths:
+        made["tokens"] = sum(answered.tokens for answered in found) / len(lengths)
+        made["response_length"] = sum(lengths) / len(lengths)
+    if (share := common_answer(answered.key for answered in found)) is not None:
         made["common_answer"] = share
     return made
 

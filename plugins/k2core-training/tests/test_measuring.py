@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from k2core_training.measuring import accuracy, common, key_of, right
+from k2core_training.measuring import accuracy, common_answer, key_of, right
 
 from k2core import (
     Candidate,
@@ -103,8 +103,8 @@ def test_nothing_is_said_of_what_is_not_there() -> None:
 def test_an_answer_to_everything_is_seen() -> None:
     assert measured("4", "7", "7", "five", "fail", "7")["common_answer"] == 0.75  # of those that are an answer
     assert "common_answer" not in measured("five", "fail")
-    assert common(["4", None, "7", "4"]) == pytest.approx(2 / 3)
-    assert common([None]) is None is common([])
+    assert common_answer(["4", None, "7", "4"]) == pytest.approx(2 / 3)
+    assert common_answer([None]) is None is common_answer([])
 
 
 def test_the_answer_is_what_the_first_verifier_found() -> None:

@@ -89,7 +89,7 @@ class Engine:
 
     @torch.inference_mode()  # also when slots are freed: what was made within it must not be changed outside
     def _work(self) -> None:
-        self._crew = crew = Crew(self.config.threads)
+        self._crew = Crew(self.config.threads)
         while True:
             busy = bool(self._waiting or self._running)
             if not busy:
@@ -101,7 +101,7 @@ class Engine:
                 for job in [*self._waiting, *self._running]:
                     self._end(job, RuntimeError("the model is being unloaded"))
                 return
-            crew.look()
+            self._crew.look()
             self._turn()
 
     def _receive(self, item: Job | Swap) -> None:

@@ -25,7 +25,8 @@ class Crew:
     """
 
     def __init__(self, threads: int) -> None:
-        self._most = threads or torchs_own()
+        own = default_threads()  # asked for before a number is set
+        self._most = threads or own
         self._adapts = threads == 0 and self._most > 1
         torch.set_num_threads(self._most)
         self._seen = cores.now() if self._adapts else None
@@ -48,7 +49,7 @@ class Crew:
 
 
 @cache
-def torchs_own() -> int:
+def default_threads() -> int:
     """The number of threads before any crew set one: what a thread sets is what later threads of the process begin with."""
     return torch.get_num_threads()
 
