@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import functools
 import os
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-_PR_SET_PDEATHSIG = 1
+from k2core.toolkit.child import die_with_parent
+
 _STDERR = 2
 
 
@@ -123,7 +123,7 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=_STDERR,  # our own standard output is for the configuration
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
 
     async def _healthy(self, ended: asyncio.Task[int]) -> bool:
@@ -194,9 +194,3 @@ def _answers(url: str) -> bool:
 def _kill(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-def _die_with_parent() -> None:
-    """In the child, before it becomes the server: to be killed when the supervisor ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from k2core_trainer_verl.process import MARK, Child, alive, reason, run
+from k2core_trainer_verl.marked import MARK, alive
+from k2core_trainer_verl.process import Child, reason, run
 
 FAMILY = """
 import subprocess, sys, time
@@ -35,10 +37,11 @@ def gone(pid: int) -> bool:
         return True
 
 
-def detached(log: Path) -> int:
-    while not log.exists() or "child of" not in log.read_text():
+def detached(log: Path, told: str = "child of") -> int:
+    """The process id that a child has told."""
+    while not log.exists() or not (found := re.search(rf"{told} (\d+)\n", log.read_text())):
         time.sleep(0.02)
-    return int(log.read_text().split("child of")[1].split()[0])
+    return int(found[1])
 
 
 def test_status_and_log(tmp_path: Path) -> None:
@@ -93,29 +96,58 @@ def test_a_process_that_is_just_becoming_another_program_is_seen(tmp_path: Path,
     process(12, "")  # one of the kernel
     later = threading.Timer(0.1, lambda: (tmp_path / "11" / "environ").write_bytes(f"A=1\0{MARK}=abcd\0".encode()))
     later.start()
-    monkeypatch.setattr("k2core_trainer_verl.process._EXEC", 60)
+    monkeypatch.setattr("k2core_trainer_verl.marked._EXEC", 60)
     assert alive("abcd", tmp_path) == [11]
     later.join()
     process(13, "/bin/without-environment")
-    monkeypatch.setattr("k2core_trainer_verl.process._EXEC", 0.1)
+    monkeypatch.setattr("k2core_trainer_verl.marked._EXEC", 0.1)
     assert alive("abcd", tmp_path) == [11]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG")
-def test_a_killed_trainer_takes_its_child_along(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, os, sys\nfrom pathlib import Path\nfrom k2core_trainer_verl.process import Child, run\n"
-        "slow = [sys.executable, '-c', 'import os, time; print(\"child of\", os.getpid(), flush=True); time.sleep(60)']\n"
-        f"asyncio.run(run(Child(slow, Path({str(tmp_path / 'log.txt')!r}), dict(os.environ), Path({str(tmp_path)!r}))))"
-    )
-    trainer = subprocess.Popen([sys.executable, "-c", code])
-    pid = detached(tmp_path / "log.txt")
+TRAINER = """
+import asyncio, os, sys
+from pathlib import Path
+from k2core_trainer_verl.process import Child, run
+folder, command = Path(sys.argv[1]), [sys.executable, "-c", sys.argv[2]]
+asyncio.run(run(Child(command, folder / "log.txt", dict(os.environ), folder, scratch=str(folder / "scratch"))))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes in sessions of their own are found on Linux only")
+def test_of_a_killed_trainer_nothing_stays(tmp_path: Path) -> None:
+    """Not the child, nor what it has started in a session of its own, though that would outlive it; nor the scratch folder."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "socket").touch()
+    code = FAMILY.format(then="import os; print('self', os.getpid(), flush=True); time.sleep(60)")
+    trainer = subprocess.Popen([sys.executable, "-c", TRAINER, str(tmp_path), code])
+    pids = [detached(tmp_path / "log.txt"), detached(tmp_path / "log.txt", "self")]
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     until = time.monotonic() + 10
-    while not gone(pid) and time.monotonic() < until:
+    while not (all(map(gone, pids)) and not (tmp_path / "scratch").exists()) and time.monotonic() < until:
         time.sleep(0.02)
-    assert gone(pid)
+    assert [gone(pid) for pid in pids] == [True, True]
+    assert not (tmp_path / "scratch").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes in sessions of their own are found on Linux only")
+def test_cancelled_twice_nothing_stays(tmp_path: Path) -> None:
+    """Whoever cannot wait for a child that drains slowly: it is killed."""
+    made = child(tmp_path, STUBBORN + FAMILY.format(then="time.sleep(60)"), 30.0)
+
+    async def main() -> int:
+        task = asyncio.create_task(run(made))
+        pid = await asyncio.to_thread(detached, made.log)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return pid
+
+    began = time.monotonic()
+    assert gone(asyncio.run(main()))
+    assert time.monotonic() - began < 25
 
 
 def test_a_watcher_that_fails_ends_the_child(tmp_path: Path) -> None:
