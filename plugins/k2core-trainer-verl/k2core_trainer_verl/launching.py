@@ -132,7 +132,7 @@ def train(config: VerlConfig, folder: Folder, python: str, prepared: Mapping[str
     hydra = ["--config-path", str(source.parent), "--config-name", source.stem, f"hydra.run.dir={folder.verl / 'hydra'}"]
     command = [python, *starter, "-m", module, *hydra, "hydra.output_subdir=null"]
     variables = {"VERL_FILE_LOGGER_PATH": str(metrics), "RAY_TMPDIR": scratch, **platform(prepared["device"])}
-    return Child(command, folder.log, environment(config, variables), folder.verl, config.cluster.drain, scratch)
+    return Child(command, folder.log, environment(config, variables), folder.verl, config.cluster.drain, scratch=scratch)
 
 
 def merge(config: VerlConfig, folder: Folder, python: str, checkpoint: Path, target: Path) -> Child:

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import os
 import re
-import secrets
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from k2core.toolkit.child import die_with_parent
-
-from . import marked
-from .marked import MARK
-
-_GRACE = 5.0
-"""Seconds for processes that end by themselves once the child has ended, such as Ray's."""
+_KEEPER = Path(__file__).with_name("keeper.py")
 _ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?:[:(]|$)")
 _PREFIX = re.compile(r"\x1b\[[0-9;]*m|^\((?:[\w.<>]+) pid=\d+(?:, ip=[\d.]+)?\) ")
 
@@ -37,6 +25,8 @@ class Child:
     """Working directory."""
     drain: float = 20.0
     """Seconds to end after SIGTERM, before SIGKILL."""
+    grace: float = 5.0
+    """Seconds, once it has ended, for processes that it has started and that end by themselves, such as Ray's."""
     scratch: str = ""
     """A folder that is of no use once the child has ended."""
 
@@ -44,68 +34,49 @@ class Child:
 async def run(child: Child, watch: Callable[[], None] = lambda: None, every: float = 0.5) -> int:
     """The child's exit status; negative for a signal. `watch` is called every so many seconds, and once more at the end.
 
-    Cancelled, or when `watch` raises: the child gets SIGTERM, time to drain, then SIGKILL. In any case every process of the run is
-    gone on return. Should this process be killed, its keeper ends them, and removes the scratch folder (Linux).
+    Cancelled, or when `watch` raises: the child gets SIGTERM, time to drain, then SIGKILL; cancelled again, SIGKILL at once. In any
+    case every process that it has started is gone on return, and its scratch folder. A keeper, which is the child's parent, sees to
+    that also when this process is killed.
     """
-    mark = secrets.token_hex(8)
-    async with _keeper(child, mark):
-        process = await _start(child, mark)
-        ended = asyncio.ensure_future(process.wait())
-        try:
-            while not ended.done():
-                await asyncio.wait([ended], timeout=every)
-                watch()
-            return ended.result()
-        finally:
-            await _end(process, ended, child.drain, mark)
-
-
-@contextlib.asynccontextmanager
-async def _keeper(child: Child, mark: str) -> AsyncIterator[None]:
-    """A process that only waits for the end of its input, which the kernel closes should this process be killed. In a session of
-    its own, so that what a terminal sends to a whole group does not end it first."""
-    command = [sys.executable, "-I", marked.__file__, mark, child.scratch]
-    with child.log.open("ab") as log:
-        keeper = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=asyncio.subprocess.STDOUT, start_new_session=True
-        )
+    keeper = await _keeper(child)
+    ended = asyncio.ensure_future(_status(keeper))
     try:
-        yield
+        while not ended.done():
+            await asyncio.wait([ended], timeout=every)
+            watch()
+        return ended.result()
     finally:
-        assert keeper.stdin is not None
-        keeper.stdin.close()
-        await asyncio.shield(asyncio.ensure_future(keeper.wait()))
+        await _end(keeper, ended)
 
 
-async def _start(child: Child, mark: str) -> asyncio.subprocess.Process:
+async def _keeper(child: Child) -> asyncio.subprocess.Process:
+    """In a session of its own, so that what a terminal sends to a whole group does not end the keeper before what it keeps."""
+    command = [sys.executable, "-I", str(_KEEPER), str(child.drain), str(child.grace), child.scratch, *child.command]
+    pipe = asyncio.subprocess.PIPE
     with child.log.open("ab") as log:
         return await asyncio.create_subprocess_exec(
-            *child.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=child.folder,
-            env={**child.environment, MARK: mark},
-            start_new_session=True,
-            preexec_fn=functools.partial(die_with_parent, os.getpid()),
+            *command, stdin=pipe, stdout=pipe, stderr=log, cwd=child.folder, env=child.environment, start_new_session=True
         )
 
 
-async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[int], drain: float, mark: str) -> None:
-    """Shielded: a second cancellation does not leave processes behind."""
-    await asyncio.shield(asyncio.ensure_future(_ended(process, ended, drain, mark)))
+async def _status(keeper: asyncio.subprocess.Process) -> int:
+    """What the keeper tells; its own, should it tell nothing."""
+    assert keeper.stdout is not None
+    told = await keeper.stdout.read()
+    own = await keeper.wait()
+    return int(told) if told else own
 
 
-async def _ended(process: asyncio.subprocess.Process, ended: asyncio.Future[int], drain: float, mark: str) -> None:
+async def _end(keeper: asyncio.subprocess.Process, ended: asyncio.Future[int]) -> None:
+    """Ask for an end, and wait for it. Raises `CancelledError` when cancelled, but not before."""
+    assert keeper.stdin is not None
     if not ended.done():
-        _signal(process.pid, signal.SIGTERM)
-        await asyncio.wait([ended], timeout=drain)
-    until = time.monotonic() + _GRACE
-    while ended.done() and marked.alive(mark) and time.monotonic() < until:  # noqa: ASYNC110 (not ours to signal)
-        await asyncio.sleep(0.1)
-    _signal(process.pid, signal.SIGKILL)
-    await ended
-    await asyncio.to_thread(marked.end, mark)
+        keeper.stdin.write(b"e")
+    try:
+        await asyncio.shield(ended)
+    finally:
+        keeper.stdin.close()
+        await asyncio.wait([ended])
 
 
 def reason(log: Path, lines: int = 400) -> str:
@@ -119,8 +90,3 @@ def reason(log: Path, lines: int = 400) -> str:
     last = [clean for line in text.splitlines()[-lines:] if (clean := _PREFIX.sub("", _PREFIX.sub("", line)).strip())]
     errors = [line for line in last if _ERROR.match(line) and "ChildFailedError" not in line]  # it only says that another failed
     return (errors or last or ["it wrote nothing"])[-1][:500]
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -8,25 +8,28 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from k2core_trainer_verl.marked import MARK, alive
 from k2core_trainer_verl.process import Child, reason, run
 
 FAMILY = """
 import subprocess, sys, time
-detached = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-print("child of", detached.pid, flush=True)
+slow = [sys.executable, "-c", "import time; time.sleep(60)"]
+code = f"import subprocess; print(subprocess.Popen({{slow}}, env={{{{}}}}, stdout=subprocess.DEVNULL).pid)"
+between = subprocess.run([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE, text=True)
+print("child of", int(between.stdout), flush=True)
 {then}
 """
+"""What it leaves is in a session of its own, without its environment, and its parent has ended. Ray's agents are such when its
+daemon has been killed: of the environment that they were given only a part can be seen."""
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 
 
 def child(tmp_path: Path, code: str, drain: float = 5.0) -> Child:
-    return Child([sys.executable, "-c", code], tmp_path / "log.txt", dict(os.environ), tmp_path, drain)
+    return Child([sys.executable, "-c", code], tmp_path / "log.txt", dict(os.environ), tmp_path, drain, grace=0.2)
 
 
 def gone(pid: int) -> bool:
@@ -44,6 +47,13 @@ def detached(log: Path, told: str = "child of") -> int:
     return int(found[1])
 
 
+def wait_for(true: Callable[[], bool], seconds: float = 10) -> bool:
+    until = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return found
+
+
 def test_status_and_log(tmp_path: Path) -> None:
     assert asyncio.run(run(child(tmp_path, "import sys; print('told'); sys.exit(3)"))) == 3
     assert (tmp_path / "log.txt").read_text() == "told\n"
@@ -59,8 +69,7 @@ def test_it_is_watched_to_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes in sessions of their own are found on Linux only")
 @pytest.mark.parametrize("stubborn", [False, True])
-def test_cancelled_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: bool) -> None:
-    monkeypatch.setattr("k2core_trainer_verl.process._GRACE", 0.2)
+def test_cancelled_nothing_stays(tmp_path: Path, stubborn: bool) -> None:
     made = child(tmp_path, (STUBBORN if stubborn else "") + FAMILY.format(then="time.sleep(60)"), 0.3 if stubborn else 5.0)
 
     async def main() -> int:
@@ -75,33 +84,10 @@ def test_cancelled_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes in sessions of their own are found on Linux only")
-def test_what_a_child_that_has_ended_leaves_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("k2core_trainer_verl.process._GRACE", 0.2)
+def test_what_a_child_that_has_ended_leaves_is_ended(tmp_path: Path) -> None:
     made = child(tmp_path, FAMILY.format(then="sys.exit(0)"))
     assert asyncio.run(run(made)) == 0
     assert gone(detached(made.log))
-
-
-def test_a_process_that_is_just_becoming_another_program_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the two programs the kernel shows an empty environment: met on a busy machine, where such a process was left."""
-
-    def process(pid: int, program: str) -> None:
-        (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "environ").touch()
-        (tmp_path / str(pid) / "stat").write_text(f"{pid} (x) S 1")
-        if program:
-            (tmp_path / str(pid) / "exe").symlink_to(program)
-
-    process(11, "/bin/becoming")
-    process(12, "")  # one of the kernel
-    later = threading.Timer(0.1, lambda: (tmp_path / "11" / "environ").write_bytes(f"A=1\0{MARK}=abcd\0".encode()))
-    later.start()
-    monkeypatch.setattr("k2core_trainer_verl.marked._EXEC", 60)
-    assert alive("abcd", tmp_path) == [11]
-    later.join()
-    process(13, "/bin/without-environment")
-    monkeypatch.setattr("k2core_trainer_verl.marked._EXEC", 0.1)
-    assert alive("abcd", tmp_path) == [11]
 
 
 TRAINER = """
@@ -123,11 +109,7 @@ def test_of_a_killed_trainer_nothing_stays(tmp_path: Path) -> None:
     pids = [detached(tmp_path / "log.txt"), detached(tmp_path / "log.txt", "self")]
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
-    until = time.monotonic() + 10
-    while not (all(map(gone, pids)) and not (tmp_path / "scratch").exists()) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert [gone(pid) for pid in pids] == [True, True]
-    assert not (tmp_path / "scratch").exists()
+    assert wait_for(lambda: all(map(gone, pids)) and not (tmp_path / "scratch").exists())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes in sessions of their own are found on Linux only")
@@ -158,19 +140,30 @@ def test_a_watcher_that_fails_ends_the_child(tmp_path: Path) -> None:
         asyncio.run(run(child(tmp_path, "import time; time.sleep(60)"), fail, 0.05))
 
 
-def test_marks_are_exact() -> None:
-    slow = [sys.executable, "-c", "import time; time.sleep(60)"]
-    process = subprocess.Popen(slow, env={**os.environ, MARK: "abcd"})
-    try:
-        until = time.monotonic() + 10
-        while not alive("abcd") and time.monotonic() < until:  # the environment is there once the program is
-            time.sleep(0.01)
-        assert alive("abcd") == ([process.pid] if sys.platform == "linux" else [])
-        assert alive("abc") == []
-    finally:
-        process.kill()
-        process.wait()
-    assert alive("abcd") == []
+def test_a_keeper_that_is_killed(tmp_path: Path) -> None:
+    """Its child goes with it, and the trainer is told."""
+    made = child(
+        tmp_path,
+        "import os, time; print('parent', os.getppid(), flush=True); print('self', os.getpid(), flush=True); time.sleep(60)",
+    )
+
+    async def main() -> int:
+        task = asyncio.create_task(run(made))
+        os.kill(await asyncio.to_thread(detached, made.log, "parent"), signal.SIGKILL)
+        return await task
+
+    assert asyncio.run(main()) == -signal.SIGKILL
+    assert sys.platform != "linux" or wait_for(lambda: gone(detached(made.log, "self")))
+
+
+def test_a_signal_is_its_status(tmp_path: Path) -> None:
+    assert asyncio.run(run(child(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"))) == -signal.SIGABRT
+
+
+def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:
+    made = Child([str(tmp_path / "none")], tmp_path / "log.txt", dict(os.environ), tmp_path)
+    assert asyncio.run(run(made)) == 127
+    assert reason(made.log) == f"OSError: cannot start {tmp_path / 'none'}: No such file or directory"
 
 
 @pytest.mark.parametrize(
