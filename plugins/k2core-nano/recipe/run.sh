@@ -25,7 +25,7 @@ levels() {
 
 data() {
     "$K2" nano data --out "$WORK/sft.jsonl" --count "$ROWS" --seed 1 --families "$(levels 1 2)" --planned 0.06 --planning 0.03
-    "$K2" nano data --out "$WORK/prompts.jsonl" --count 3000 --seed 3
+    "$K2" nano data --out "$WORK/prompts.jsonl" --count 6400 --seed 3
 }
 
 sft() {
