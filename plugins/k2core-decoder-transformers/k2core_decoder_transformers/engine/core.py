@@ -56,6 +56,7 @@ class Engine:
         self._made_grammar: Grammar | None = None
         self.inbox = Inbox()
         self._waiting: deque[Job] = deque()
+        self._reach = 0
         self._running: list[Job] = []
         self._thread = threading.Thread(target=self._work, name="k2core-transformers", daemon=True)
         self._thread.start()
@@ -164,7 +165,8 @@ class Engine:
             self.speculation.open(choice)
 
     def _longest(self) -> int:
-        return max((owner.length for owner in self.slots.owners), default=0)
+        """Tokens of the longest holder; within a step with those that it has written, of which the holders do not know yet."""
+        return max(self._reach, *(owner.length for owner in self.slots.owners), 0)
 
     def _step(self) -> None:
         asked = self._drafts()
@@ -177,13 +179,15 @@ class Engine:
         if rows:
             if self.failing is not None:
                 self.failing()
-            self.cache.fit(len(self.slots.owners), max(self._longest(), *(row.start + len(row.ids) for row in rows), 0))
+            self._reach = max(row.start + len(row.ids) for row in rows)
+            self.cache.fit(len(self.slots.owners), self._longest())
             batch = Batch(rows, self.cache)
             logits = self.forward(batch)
             parts = [logits[at : at + row.wanted] for row, at in zip(rows, batch.first_logit, strict=True)]
         else:
             parts = []
         self._prompts_done(prompts, parts[len(asked) :])
+        self._reach = 0
         self._finish(asked, parts[: len(asked)], began, sum(count for _, count in prompts))
 
     def _drafts(self) -> list[tuple[Choice, list[int]]]:
