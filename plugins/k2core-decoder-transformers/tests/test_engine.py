@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,67 @@ def test_logprobs_belong_to_the_tokens(stand: Callable[..., Stand]) -> None:
     assert made.logprobs is not None
     assert len(made.logprobs) == made.tokens
     assert all(abs(entry.logprob - entry.top[0][1]) < 1e-5 and entry.id is not None for entry in made.logprobs)
+
+
+def joined_at(it: Stand, at: int, first: DecodeRequest, *others: DecodeRequest) -> list[list[float]]:
+    """Log-probabilities of the tokens of each request's first choice. The others arrive together, and are let in after the step in
+    which the first has `at` tokens in the cache, or more."""
+
+    async def work(run: Run) -> Any:
+        loop, due = asyncio.get_running_loop(), asyncio.Event()
+        forward, waited = it.engine.forward, False
+
+        def held(batch: Any) -> Any:
+            nonlocal waited
+            if not waited and int(batch.positions.max()) + 1 >= at:
+                waited = True
+                loop.call_soon_threadsafe(due.set)
+                until = time.monotonic() + 30
+                while len(it.engine.inbox._items) < len(others) and time.monotonic() < until:
+                    time.sleep(0.001)
+            return forward(batch)
+
+        it.engine.forward = held
+
+        async def later(request: DecodeRequest) -> Any:
+            await due.wait()
+            return await run.decode(request)
+
+        made = await asyncio.gather(run.decode(first), *map(later, others))
+        assert waited
+        return [[entry.logprob for entry in one[0].logprobs or ()] for one in made]
+
+    return it.run(work)  # type: ignore[no-any-return] # what `work` returns
+
+
+def logprobs_alone(it: Stand, *requests: DecodeRequest) -> list[list[float]]:
+    async def work(run: Run) -> Any:
+        return [[entry.logprob for entry in (await run.decode(request))[0].logprobs or ()] for request in requests]
+
+    return it.run(work)  # type: ignore[no-any-return] # what `work` returns
+
+
+@pytest.mark.parametrize("speculation", SPECULATIONS, ids=lambda item: item["drafter"])
+def test_a_prompt_that_ends_where_the_cache_grows_takes_nothing_from_others(stand: Callable[..., Stand], speculation: Any) -> None:
+    """Choices that join then make more slots, in a step in which another has written its first tokens of a new block."""
+    from k2core_decoder_transformers.model.cache import BLOCK
+
+    first = ask("a lazy dog " * 8, seed=3, max_tokens=80, logprobs=1)
+    other = ask("seven plums", n=4, max_tokens=3, seed=7, logprobs=1)
+    expected = logprobs_alone(stand(**PLAIN), first, other)
+    for at in range(BLOCK - 7, BLOCK + 2):
+        found = joined_at(stand(speculation=speculation), at, first, other)
+        for mine, alone in zip(found, expected, strict=True):
+            assert mine == pytest.approx(alone, abs=1e-4), f"joined at {at}"
+
+
+def test_a_prompt_that_ends_takes_nothing_from_one_of_the_same_step(stand: Callable[..., Stand]) -> None:
+    """The longer one's tokens are in the cache as well, though it is not yet looked at."""
+    first = ask("x", seed=3, max_tokens=8, logprobs=1)
+    others = ask("seven plums", n=4, max_tokens=3, seed=7, logprobs=1), ask("a lazy dog " * 24, seed=8, max_tokens=9, logprobs=1)
+    expected = logprobs_alone(stand(**PLAIN), first, *others)
+    for mine, alone in zip(joined_at(stand(**PLAIN), 1, first, *others), expected, strict=True):
+        assert mine == pytest.approx(alone, abs=1e-4)
 
 
 def test_a_schema_is_kept_with_and_without_drafts(stand: Callable[..., Stand]) -> None:

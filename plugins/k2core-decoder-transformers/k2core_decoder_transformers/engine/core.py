@@ -56,7 +56,6 @@ class Engine:
         self._made_grammar: Grammar | None = None
         self.inbox = Inbox()
         self._waiting: deque[Job] = deque()
-        self._reach = 0
         self._running: list[Job] = []
         self._thread = threading.Thread(target=self._work, name="k2core-transformers", daemon=True)
         self._thread.start()
@@ -165,8 +164,7 @@ class Engine:
             self.speculation.open(choice)
 
     def _longest(self) -> int:
-        """Tokens of the longest holder; within a step with those that it has written, of which the holders do not know yet."""
-        return max(self._reach, *(owner.length for owner in self.slots.owners), 0)
+        return max((owner.length for owner in self.slots.owners), default=0)
 
     def _step(self) -> None:
         asked = self._drafts()
@@ -175,19 +173,21 @@ class Engine:
         for job, count in prompts:
             whole = job.filled + count == len(job.prompt)
             rows.append(Rows(job.slot or 0, job.filled, job.prompt[job.filled : job.filled + count], int(whole)))
+        for choice, draft in asked:
+            choice.ahead = len(draft) + 1
+        for job, count in prompts:
+            job.filled += count
         began = time.perf_counter()
         if rows:
             if self.failing is not None:
                 self.failing()
-            self._reach = max(row.start + len(row.ids) for row in rows)
             self.cache.fit(len(self.slots.owners), self._longest())
             batch = Batch(rows, self.cache)
             logits = self.forward(batch)
             parts = [logits[at : at + row.wanted] for row, at in zip(rows, batch.first_logit, strict=True)]
         else:
             parts = []
-        self._prompts_done(prompts, parts[len(asked) :])
-        self._reach = 0
+        self._prompts_done([job for job, _ in prompts], parts[len(asked) :])
         self._finish(asked, parts[: len(asked)], began, sum(count for _, count in prompts))
 
     def _drafts(self) -> list[tuple[Choice, list[int]]]:
@@ -219,9 +219,8 @@ class Engine:
             found.append((job, count))
         return found
 
-    def _prompts_done(self, prompts: list[tuple[Job, int]], parts: list[torch.Tensor]) -> None:
-        for (job, count), logits in zip(prompts, parts, strict=True):
-            job.filled += count
+    def _prompts_done(self, jobs: list[Job], parts: list[torch.Tensor]) -> None:
+        for job, logits in zip(jobs, parts, strict=True):
             if len(logits):
                 job.logits = logits.clone()
                 self.kept.add(job)

@@ -39,7 +39,7 @@ class Job:
     slot: int | None = None
     """Where the prompt is processed, until it has been."""
     filled: int = 0
-    """Tokens of the prompt that have been."""
+    """Tokens of the prompt that have been, or are in the step at hand."""
     logits: Tensor | None = None
     """[1, vocabulary], after the prompt; kept until every choice has drawn from it."""
     cancelled: bool = False
@@ -80,6 +80,8 @@ class Choice:
     prediction: Sequence[int]
     ids: list[int] = field(default_factory=list)
     slot: int | None = None
+    ahead: int = 0
+    """Tokens that the step at hand writes to the cache: the newest and its draft."""
     finish: Finish | None = None
     stopped: str | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -100,12 +102,12 @@ class Choice:
 
     @property
     def length(self) -> int:
-        """Tokens in the cache."""
-        return len(self.job.prompt) + max(0, len(self.ids) - 1)
+        """Tokens in the cache, with what the step at hand writes: whoever moves a slot or fits the cache meanwhile keeps it."""
+        return len(self.job.prompt) + max(0, len(self.ids) - 1) + self.ahead
 
     def take(self, tokens: Sequence[int], eos: frozenset[int]) -> int:
         """Append tokens up to the one that ends the completion, and tell their text; returns how many were taken."""
-        before, text = len(self.ids), ""
+        before, text, self.ahead = len(self.ids), "", 0
         self.last = time.monotonic()
         self.first = self.first or self.last
         for token in tokens:
