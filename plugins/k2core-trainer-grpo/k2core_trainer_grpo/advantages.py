@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from .shaping import TOLERANCE
+
 Baseline: TypeAlias = Literal["grpo", "dr-grpo", "rloo", "none"]
 
 
@@ -24,12 +26,13 @@ def advantages(rewards: Tensor, groups: Tensor, kind: Baseline = "grpo", epsilon
     - `none`: r, so that nothing is made less likely (Williams 1992, REINFORCE, without a baseline; where r is 0 or 1 it is RAFT,
       Dong et al. 2023, arXiv:2304.06767, which Xiong et al. 2025, arXiv:2504.11343, compare with GRPO).
 
-    But for `none`, a completion without siblings has nothing to be compared with: 0.
+    But for `none`, a completion whose siblings have the same reward, or that has none, has nothing to be compared with: 0, whatever
+    rounding leaves of r - mean, which `grpo` would divide by as little.
     """
     if kind == "none":
         return rewards.clone()
     mean, std, size = _moments(rewards, groups)
-    above = (rewards - mean[groups]).masked_fill(size[groups] < 2, 0.0)
+    above = (rewards - mean[groups]).masked_fill(_alike(rewards, groups, len(size))[groups], 0.0)
     if kind == "grpo":
         return above / (std[groups] + epsilon)
     return above * (size / (size - 1).clamp(min=1))[groups] if kind == "rloo" else above
@@ -42,3 +45,10 @@ def _moments(rewards: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean = torch.zeros(count).index_add_(0, groups, rewards) / size.clamp(min=1)
     squares = torch.zeros(count).index_add_(0, groups, (rewards - mean[groups]).square())
     return mean, (squares / (size - 1).clamp(min=1)).sqrt(), size
+
+
+def _alike(rewards: Tensor, groups: Tensor, count: int) -> Tensor:
+    """[groups]: whether `uniform` holds of each."""
+    most = torch.full((count,), -torch.inf).scatter_reduce_(0, groups, rewards, "amax")
+    least = torch.full((count,), torch.inf).scatter_reduce_(0, groups, rewards, "amin")
+    return most - least <= TOLERANCE

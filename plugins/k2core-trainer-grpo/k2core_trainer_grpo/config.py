@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from k2core_training.data.config import DataOptions, GateOptions
 from k2core_training.modelling.config import OptionTable
 from k2core_training.options import TrainerOptions
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from k2core.plugin import DecoderName
 
@@ -40,6 +41,14 @@ class LossOptions(OptionTable):
     importance sampling). For engines that compute otherwise than the trainer; needs `temperature` 1."""
 
 
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return pattern
+
+
 class RewardOptions(OptionTable):
     """What a completion is worth: the weighted mean of the pipeline's verifiers' scores, in 0..1, and what is added here."""
 
@@ -47,7 +56,7 @@ class RewardOptions(OptionTable):
     """Seconds for the verdicts on one completion; one that takes longer is left out and counted."""
     format_weight: Annotated[float, Field(ge=0)] = 0.0
     """Added where the whole text has the format."""
-    format: str = THINK_ANSWER
+    format: Annotated[str, AfterValidator(_compiles)] = THINK_ANSWER
     """Regular expression for the whole text, reasoning included; the dot matches line ends."""
     overlong_buffer: Annotated[int, Field(ge=0)] = 0
     """The last so many tokens before `max_tokens` cost more and more (DAPO's soft punishment); 0 punishes none."""

@@ -25,8 +25,8 @@ class Samples:
             raise DiskError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def cut(self, at: int) -> None:
-        """Forget what follows so many bytes."""
-        self._file.truncate(at)
+        """Forget what follows so many bytes; a file that somebody has shortened stays as it is."""
+        self._file.truncate(min(at, self.offset))
 
     @property
     def offset(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from k2core_training.data.preparing import Sources, prepare
+from k2core_training.data.preparing import Sources, Where, prepare
 from k2core_training.data.rendering import Renderer
 from k2core_training.modelling.policy import Policy
 from k2core_training.modelling.supervised import accumulate
@@ -20,7 +20,11 @@ class Replay:
     def __init__(self, config: GrpoConfig, policy: Policy, folder: Path, work: Work) -> None:
         """Prepares the chats in `folder`, or finds them there. Raises as `prepare`, and tells what was left out."""
         self._config, self._policy = config, policy
-        sources = Sources(config.replay, config.replay.gate, Renderer(policy.tokenizer, policy.eos), None, seed=config.seed)
+        where, renderer = (
+            Where("trainer.replay.files", "trainer.replay", "trainer.replay.gate"),
+            Renderer(policy.tokenizer, policy.eos),
+        )
+        sources = Sources(config.replay, config.replay.gate, renderer, None, seed=config.seed, where=where)
         self._data, _ = prepare(folder / "replay", sources, work.check)
         for skipped in self._data.skips():
             work.emit(skipped)

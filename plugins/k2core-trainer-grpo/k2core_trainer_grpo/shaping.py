@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TOLERANCE = 1e-6
+"""Rewards that are no further apart are the same."""
 
-def uniform(rewards: Sequence[float], tolerance: float = 1e-6) -> bool:
+
+def uniform(rewards: Sequence[float]) -> bool:
     """Whether all rewards of a group are the same, so that no advantage is left (Yu et al. 2025, DAPO, arXiv:2503.14476, 3.2)."""
-    return not rewards or max(rewards) - min(rewards) <= tolerance
+    return not rewards or max(rewards) - min(rewards) <= TOLERANCE
 
 
 def overlong_penalty(tokens: int, most: int, buffer: int, factor: float = 1.0) -> float:

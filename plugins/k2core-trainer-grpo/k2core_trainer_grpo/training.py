@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from k2core_training.errors import TrainingError
 from k2core_training.events import Skipped
 from k2core_training.following.live import Live
 from k2core_training.looping import Learnt, Loop, Values
@@ -110,7 +109,7 @@ class Learner:
         with _clock(clocks, "rollout"):
             rolled = self._rolled(step)
         clocks |= {"reward": rolled.tail, "rollout": clocks["rollout"] - rolled.tail}
-        self._book(step, rolled)
+        self._book(rolled)
         values = described(rolled)
         if rolled.samples:
             with _clock(clocks, "update"):
@@ -119,7 +118,7 @@ class Learner:
             every = max(1, len(rolled.samples) // max(1, self._config.samples))
             self.samples.add(step, rolled.samples[::every][: self._config.samples])
         values |= {"skipped": float(self._skipped.total()), **{f"seconds_{phase}": spent for phase, spent in clocks.items()}}
-        return Learnt(values, int(values["tokens"]))
+        return Learnt(values, int(values["tokens"]), self._fault(step, rolled))
 
     def _rolled(self, step: int) -> Rollouts:
         before = self._prompts.state()
@@ -129,17 +128,22 @@ class Learner:
             self._prompts.restore(before)
             raise
 
-    def _book(self, step: int, rolled: Rollouts) -> None:
-        """Usage and what was left out. Raises `TrainingError` when nothing at all has been rewarded several times in a row."""
+    def _book(self, rolled: Rollouts) -> None:
+        """Usage and what was left out."""
         for role, usage in rolled.usage.items():
             self.usage[role] = self.usage.get(role, Usage()) + usage
         self._skipped += rolled.skipped
         for reason in rolled.skipped:
             self._work.emit(Skipped(reason=reason, count=self._skipped[reason], examples=(rolled.reasons[reason],)))
         self._bad = 0 if rolled.samples or not rolled.skipped else self._bad + 1
-        if self._bad >= self._config.bad_steps:
-            why = "; ".join(f"{reason}: {message}" for reason, message in rolled.reasons.items())
-            raise TrainingError(f"no completion could be rewarded in {self._bad} steps in a row (until step {step}): {why}")
+
+    def _fault(self, step: int, rolled: Rollouts) -> str:
+        """Why it is no use to go on: nothing at all has been rewarded several times in a row."""
+        if self._bad < self._config.bad_steps:
+            return ""
+        why = "; ".join(f"{reason}: {message}" for reason, message in rolled.reasons.items())
+        told = f"no completion could be rewarded in {self._bad} steps in a row (until step {step}): {why}"
+        return f"{told}. Mend that, and --resume goes on from here"
 
     # measuring
 

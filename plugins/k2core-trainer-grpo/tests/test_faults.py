@@ -92,9 +92,27 @@ def test_a_verifier_that_dies_ends_it_with_a_whole_checkpoint(folder: Path, tmp_
         bench.train(bench.tables(folder, out, steps=9), rule=Dying)
     last = Checkpoints(out / "checkpoints").latest()
     assert last is not None
-    assert last.step == 4
-    report = bench.train(bench.tables(folder, out, steps=5, resume=True))
-    assert report.steps == 5
+    assert last.step == 5
+    report = bench.train(bench.tables(folder, out, steps=6, resume=True))
+    assert report.steps == 6
+
+
+def test_a_verifier_that_dies_costs_no_step_since_the_last_checkpoint(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(TrainingError, match="--resume goes on from here"):
+        bench.train(bench.tables(folder, out, steps=9, checkpoint={"every": 100}), rule=type("Dying", (Dying,), {"seen": 0}))
+    assert os.listdir(out / "checkpoints") == ["step-00000005"]
+    bench.train(bench.tables(folder, out, steps=6, checkpoint={"every": 100}, resume=True))
+    assert [row["step"] for row in bench.metrics(out)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_completions_for_people_may_be_thrown_away(folder: Path, tmp_path: Path) -> None:
+    """A file that is shorter than at the checkpoint is not filled up with zeros."""
+    out = tmp_path / "out"
+    bench.train(bench.tables(folder, out, steps=2))
+    (out / "samples.jsonl").write_text("")
+    bench.train(bench.tables(folder, out, steps=3, resume=True))
+    assert {json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()} == {3}
 
 
 def test_a_gradient_that_is_not_finite_is_skipped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

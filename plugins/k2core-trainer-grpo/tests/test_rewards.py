@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from k2core_trainer_grpo.config import THINK_ANSWER
+from k2core_trainer_grpo.config import THINK_ANSWER, GrpoConfig
 from k2core_trainer_grpo.prompts import Prompts
 from k2core_trainer_grpo.rollouts import Prompting
 from k2core_trainer_grpo.shaping import overlong_penalty, uniform
 from k2core_training.ordering import seed_of
+from pydantic import ValidationError
 
 from k2core import Problem, Task, Verdict
 
@@ -21,6 +22,11 @@ def prompting(**verifiers: dict[str, Any]) -> Prompting:
 
 def verdict(name: str, score: float) -> Verdict:
     return Verdict(candidate_id="0", status="correct", score=score, verifier=name)
+
+
+def test_a_format_that_is_no_regular_expression_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no regular expression: missing"):
+        GrpoConfig.model_validate({"reward": {"format": "("}})
 
 
 def test_the_score_is_the_kernels() -> None:

@@ -157,3 +157,15 @@ def test_a_step_in_which_all_are_alike_changes_nothing(policy: Policy) -> None:
     assert collecting.found == [{}]
     assert values["trained_tokens"] == 0
     assert "entropy" not in values
+
+
+@pytest.mark.parametrize("reward", [0.1, 0.7, 0.9, 1.1])
+@pytest.mark.parametrize("kind", ["grpo", "dr-grpo", "rloo"])
+def test_rewards_that_are_the_same_leave_no_advantage(reward: float, kind: Any) -> None:
+    """Their float32 mean is not always the reward, and the optimiser makes a step of full size of whatever is left."""
+    for size in (2, 3, 8, 16, 17):
+        rewards = torch.cat([torch.full((size,), reward), torch.tensor([reward, 0.5])])
+        groups = torch.tensor([0] * size + [1, 1])
+        made = advantages(rewards, groups, kind)
+        assert made[:size].tolist() == [0.0] * size
+        assert 0 != made[-2] == pytest.approx(-made[-1])

@@ -59,9 +59,15 @@ class Checkpoints:
             raise DiskError(
                 f"the checkpoint of step {step} could not be written: {error}; {kept}. Make room, and resume"
             ) from error
-        for old in self._all()[self._keep :]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._tidy(step)
         return target
+
+    def _tidy(self, step: int) -> None:
+        """Take away what is older than those to keep, and what is newer: it was damaged, or this one would not have been made."""
+        others = self._all()
+        newer = [path for path in others if _step(path) > step]
+        for path in newer + others[len(newer) + self._keep :]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def latest(self) -> Checkpoint | None:
         """The newest that is whole; damaged ones are passed over, with a warning in the log."""

@@ -14,6 +14,7 @@ from k2core.log import get_logger
 from k2core.types import TrainReport
 
 from .checkpoints import Checkpoints
+from .errors import Halted, TrainingError
 from .events import Checkpointed, Evaluated, Skipped, Stepped
 from .following.live import Live
 from .following.metrics import Metrics, finite
@@ -34,6 +35,8 @@ class Learnt(NamedTuple):
     """For the step's line in `metrics.jsonl`."""
     tokens: int
     """How many it took, for the pace."""
+    fault: str = ""
+    """Why training ends after it, for the user; empty where it goes on."""
 
 
 class Learner(Protocol):
@@ -68,7 +71,8 @@ class Loop:
     """One training: steps, their lines and events, checkpoints, what is shown at a terminal, and the report.
 
     A checkpoint is written after a step and before anything is measured; what the step logs is in it until its line is written.
-    So no interruption, however hard, changes a line or a weight.
+    So no interruption, however hard, changes a line or a weight. While gradients are not finite none is written
+    until the training ends, as it would take the place of one with better weights.
     """
 
     def __init__(self, config: TrainerOptions, work: Work, folder: Path, learner: Learner, title: str, trend: str = "loss") -> None:
@@ -84,14 +88,14 @@ class Loop:
         """What the line of this step begins with, nothing before the first step; None once it is written."""
 
     def run(self) -> TrainReport:
-        """Every step that is left. Raises `Stopped`, then with a checkpoint, `TrainingError` and `DiskError`."""
+        """Every step that is left. Raises `Stopped` and `Halted`, then with a checkpoint, `TrainingError` and `DiskError`."""
         with closing(self._resumed()) as self._metrics, self._live:
             try:
                 self._record()
                 while self._step < self._learner.steps:
                     self._work.check()
                     self._train_step()
-            except Stopped:
+            except (Stopped, Halted):
                 self._save()
                 raise
             checkpoint = self._save()
@@ -111,18 +115,25 @@ class Loop:
 
     def _train_step(self) -> None:
         """A step, its checkpoint, and its line."""
-        learner, every = self._learner, self._config.checkpoint.every
+        learner = self._learner
         began, skipped = time.perf_counter(), learner.optimizer.skipped
-        values, tokens = learner.learn(self._step + 1)
+        values, tokens, fault = learner.learn(self._step + 1)
         seconds = time.perf_counter() - began
         self._step, self._saved = self._step + 1, None
         self._unwritten = {**values, "step_seconds": seconds, "tokens_per_second": tokens / seconds, "memory_mb": peak_mb()}
         if learner.optimizer.skipped > skipped:
             where = (f"step {self._step}",)
             self._work.emit(Skipped(reason="gradient not finite", count=learner.optimizer.skipped, examples=where))
-        if every and self._step % every == 0:
+        if fault := fault or learner.optimizer.fault:
+            raise Halted(fault)
+        if not learner.optimizer.in_a_row and self._wanted():
             self._save()
         self._record()
+
+    def _wanted(self) -> bool:
+        """Whether there is to be a checkpoint of this step: it is its turn, or something is measured next, which may take long."""
+        every, measured = self._config.checkpoint.every, self._learner.due(self._step)
+        return (self._step % every == 0 or measured) if every else (measured and self._step == self._learner.steps)
 
     def _record(self) -> None:
         """Write the line of the step that was made, with what is measured after it, unless it is written."""
@@ -161,6 +172,8 @@ class Loop:
         return self._saved
 
     def _report(self, checkpoint: Path) -> TrainReport:
+        if not self._learner.optimizer.finite():
+            raise TrainingError(f"what was trained is not finite after step {self._step}: begin anew with a lower optimizer.lr")
         target = self._folder / self._learner.product
         with replacing(target) as scratch:
             self._learner.write(scratch)

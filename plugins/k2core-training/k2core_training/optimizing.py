@@ -36,7 +36,8 @@ class Optimizer:
         self.options, self.steps = options, steps
         self.count = 0
         """Steps made, skipped ones included."""
-        self.skipped, self._in_a_row = 0, 0
+        self.skipped, self.in_a_row = 0, 0
+        """Steps without a finite gradient: in all, and since the last that had one."""
         self._names = [name for name, _ in trainable]
         self._parameters = [parameter for _, parameter in trainable]
         self._masters: list[Tensor] = [self._master(parameter) for parameter in self._parameters]
@@ -64,18 +65,16 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self) -> StepInfo:
-        """Clip, step, and forget the gradients. One that is not finite is counted and forgotten without a step.
-
-        Raises `TrainingError` when that has happened `bad_steps` times in a row.
-        """
+        """Clip, step, and forget the gradients. One that is not finite is counted and forgotten without a step."""
         lr = learning_rate(self.count, self.steps, self.options)
         self.count += 1
         grads = [master.grad for master in self._masters if master.grad is not None]
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))) if grads else 0.0
         if not math.isfinite(norm):
-            self._skip()
+            self._forget()
+            self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1
             return StepInfo(lr, norm, True)
-        self._in_a_row = 0
+        self.in_a_row = 0
         if self.options.clip and norm > self.options.clip:
             torch._foreach_mul_(grads, self.options.clip / (norm + 1e-6))
         for group in self._adamw.param_groups:
@@ -85,15 +84,20 @@ class Optimizer:
         self._round()
         return StepInfo(lr, norm, False)
 
-    def _skip(self) -> None:
-        self._forget()
-        self.skipped += 1
-        self._in_a_row += 1
-        if self._in_a_row >= self.options.bad_steps:
-            raise TrainingError(
-                f"the gradient was not finite in {self._in_a_row} steps in a row (until step {self.count}): lower "
-                "optimizer.lr, look at the data of these steps, or compute in float32 (model.dtype); then resume"
-            )
+    @property
+    def fault(self) -> str:
+        """Why it is no use to go on; empty where it is: `bad_steps` in a row without a finite gradient."""
+        if self.in_a_row < self.options.bad_steps:
+            return ""
+        return (
+            f"the gradient was not finite in {self.in_a_row} steps in a row (until step {self.count}): begin anew in another "
+            "folder, with a lower optimizer.lr, without the data of these steps, or in float32 (model.dtype); --resume makes "
+            "one step more, and goes on if its gradient is finite"
+        )
+
+    def finite(self) -> bool:
+        """Whether all that is trained is."""
+        return all(bool(torch.isfinite(master).all()) for master in self._masters)
 
     def _forget(self) -> None:
         for master, parameter in zip(self._masters, self._parameters, strict=True):
@@ -110,7 +114,7 @@ class Optimizer:
         return {
             "count": self.count,
             "skipped": self.skipped,
-            "in_a_row": self._in_a_row,
+            "in_a_row": self.in_a_row,
             "weights": {name: master.data for name, master in zip(self._names, self._masters, strict=True)},
             "moments": {name: dict(held) for name, held in zip(self._names, kept, strict=True)},
         }
@@ -127,7 +131,7 @@ class Optimizer:
             self._adamw.state[master] = {key: _placed(key, value, master) for key, value in moments[name].items()}
             if not self._adamw.state[master]:
                 del self._adamw.state[master]
-        self.count, self.skipped, self._in_a_row = state["count"], state["skipped"], state["in_a_row"]
+        self.count, self.skipped, self.in_a_row = state["count"], state["skipped"], state["in_a_row"]
         self._forget()
         self._round()
 

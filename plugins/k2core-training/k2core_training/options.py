@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from k2core.plugin import PluginConfig
 
@@ -47,6 +47,8 @@ class CheckpointOptions(OptionTable):
 
 class TrainerOptions(PluginConfig):
     """What every trainer can be told."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     out: str = ""
     """Folder of the training: metrics, checkpoints, and what was trained. `k2 train --out` sets it."""

@@ -15,7 +15,7 @@ from k2core.errors import ConfigError
 from .errors import DiskError
 from .options import TrainerOptions
 
-_LOCK, _RECORD = ".lock", "run.json"
+_LOCK, _RECORD, _NEW = ".lock", "run.json", "run.new"
 _FREE = ("out", "resume", "steps", "live", "checkpoint")
 """Options that may change between an interruption and its resumption."""
 
@@ -25,12 +25,12 @@ def opened(options: TrainerOptions, trainer: str) -> Iterator[Path]:
     """The folder `out`, held for this process, with `run.json` in it.
 
     Raises `ConfigError` when there is none, when it is not empty and `resume` is off, when it was begun with other options, and
-    when another process writes to it.
+    when another process writes to it. One in which nothing has been made is empty: what failed before it began may be put right.
     """
     if not options.out:
         raise ConfigError("a folder to write to is needed: --out DIR, or the option `out`", "trainer.out")
     folder = Path(options.out).expanduser()
-    inside = [path.name for path in folder.iterdir() if path.name != _LOCK] if folder.is_dir() else []
+    inside = folder.is_dir() and any(_made(path) for path in folder.iterdir())
     if inside and not options.resume:
         raise ConfigError(f"{folder} is not empty; go on with --resume, or choose another folder", "trainer.out")
     if inside and not (folder / _RECORD).is_file():
@@ -42,7 +42,7 @@ def opened(options: TrainerOptions, trainer: str) -> Iterator[Path]:
         raise ConfigError(f"cannot write to {folder}: {error.strerror or error}", "trainer.out") from error
     try:
         _take(descriptor, folder)
-        _record(folder, options, trainer)
+        _record(folder, options, trainer, inside)
         yield folder
     finally:
         os.close(descriptor)
@@ -55,10 +55,15 @@ def _take(descriptor: int, folder: Path) -> None:
         raise ConfigError(f"another training writes to {folder}", "trainer.out") from error
 
 
-def _record(folder: Path, options: TrainerOptions, trainer: str) -> None:
+def _made(path: Path) -> bool:
+    """Whether a training has got as far as this file or folder, or somebody else has put it there."""
+    return path.name not in (_LOCK, _RECORD, _NEW) and (path.is_dir() or path.stat().st_size > 0)
+
+
+def _record(folder: Path, options: TrainerOptions, trainer: str, begun: bool) -> None:
     path = folder / _RECORD
     mine = {"trainer": trainer, "options": json.loads(options.model_dump_json())}
-    if path.is_file():
+    if begun:
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -67,7 +72,7 @@ def _record(folder: Path, options: TrainerOptions, trainer: str) -> None:
             raise ConfigError(f"{folder} was begun by the trainer {before.get('trainer')!r}", "trainer.use")
         if changed := _difference(before.get("options") or {}, mine["options"]):
             raise ConfigError(f"{folder} was begun with another value; set it back, or choose another folder", f"trainer.{changed}")
-    scratch = path.with_suffix(".new")
+    scratch = folder / _NEW
     try:
         scratch.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
         scratch.replace(path)

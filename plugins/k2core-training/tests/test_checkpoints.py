@@ -63,6 +63,19 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, harm: str) -> None:
     assert again.step == 2
 
 
+def test_no_damaged_one_takes_the_place_of_what_is_written(tmp_path: Path) -> None:
+    """One that is newer than where training went on from would count as the newest for ever."""
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(20, state(20))
+    (tmp_path / "step-00000020" / "state.pt").write_bytes(b"gone")
+    assert checkpoints.latest() is None
+    assert checkpoints.save(5, state(5)).is_dir()
+    found = checkpoints.latest()
+    assert found is not None
+    assert found.step == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
+
+
 WRITER = """
 import sys, time, torch
 from pathlib import Path

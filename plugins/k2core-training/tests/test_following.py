@@ -133,6 +133,24 @@ def test_the_command_draws(tmp_path: Path) -> None:
     assert str(two / "metrics.jsonl") in (one / "metrics.html").read_text()
 
 
+@pytest.mark.parametrize("values", ["1e999, -1e308, 1e308", "1e300, -1e300", "5e-324, 0.0", "1.0, 1.0000000000000002", "0, 0"])
+def test_numbers_as_large_and_small_as_there_are(tmp_path: Path, values: str) -> None:
+    lines = [f'{{"step": {step}, "loss": {value}, "lr": 0.1}}' for step, value in enumerate(values.split(","), 1)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    text = page(panels([tmp_path]), ["here"])
+    assert not re.search(r"nan|inf\b", text.split("</style>")[1])
+
+
+def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from k2core_training.following.picture import draw
+
+    folders = [training(tmp_path / name, 3) for name in ("x$\\y$", "plain")]
+    (folders[0] / "metrics.jsonl").write_text('{"step": 1, "score_$\\\\z$": 1.0, "loss": 1.0}\n')
+    draw(panels(folders), tmp_path / "made.png")
+    assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [(None, "cannot read the metrics"), ("", "holds no step yet"), ("{\n", "metrics.jsonl:1 is no JSON"), ("{}\n", "has no step")],

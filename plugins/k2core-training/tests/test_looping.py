@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from k2core_training.checkpoints import Checkpoints  # noqa: E402
+from k2core_training.errors import TrainingError  # noqa: E402
 from k2core_training.events import Checkpointed, Evaluated, Skipped, Stepped  # noqa: E402
 from k2core_training.following.metrics import is_clock, read  # noqa: E402
 from k2core_training.looping import Learnt, Loop, Values  # noqa: E402
@@ -62,13 +63,17 @@ class Learner:
     def state(self) -> Mapping[str, Any]:
         return {"seen": self.seen}
 
+    bad = (2,)
+    """Steps whose gradient is not finite."""
+    fault = ""
+
     def learn(self, step: int) -> Learnt:
         self._break("learn", step)
-        loss = (self._weight - 3).square().sum() * (float("nan") if step == 2 else 1.0)
+        loss = (self._weight - 3).square().sum() * (float("nan") if step in self.bad else 1.0)
         loss.backward()
         self.optimizer.step()
         self.seen += 10
-        return Learnt({"loss": loss.item(), "seen": self.seen}, 10)
+        return Learnt({"loss": loss.item(), "seen": self.seen}, 10, self.fault if step == 3 else "")
 
     def due(self, step: int) -> bool:
         return step % 2 == 0
@@ -116,9 +121,9 @@ def test_what_it_writes_and_tells(whole: SimpleNamespace) -> None:
     assert [kinds.count(kind) for kind in (Stepped, Evaluated, Checkpointed, Skipped)] == [
         STEPS,
         4,
-        4,
+        3,  # none after the bad step; the last is written twice
         1,
-    ]  # the last is written twice
+    ]
     stepped = [event for event in whole.told if isinstance(event, Stepped)]
     assert [{"step": event.step, **event.metrics} for event in stepped] == rows[1:]
     assert whole.report.metrics == {name: value for name, value in rows[-1].items() if name != "step"}
@@ -142,10 +147,59 @@ def test_wherever_it_ends_it_goes_on_to_the_same(
     with pytest.raises(kind):
         run(tmp_path, {moment: kind}, every)
     found, made = Checkpoints(tmp_path / "checkpoints").latest(), moment[1] - (moment[0] == "learn")
-    kept = made if kind is Stopped else made // every * every if every else 0
+    in_turn = (0, 0, 0, 0, 4, 4, 6)[made] if every else made // STEPS * STEPS  # the second step is a bad one
+    kept = made if kind is Stopped else in_turn
     assert (found.step if found else 0) == kept
     run(tmp_path, every=every)
     assert outcome(tmp_path) == whole.outcome
+
+
+def loop(out: Path, learner: Learner, **options: Any) -> Loop:
+    config = TrainerOptions.model_validate({"live": False, **options})
+    out.mkdir(exist_ok=True)
+    return Loop(config, learner._work, out, learner, "test")  # type: ignore[arg-type] # all of it that is used
+
+
+def steps_of(out: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in (out / "checkpoints").glob("step-*"))
+
+
+def test_a_kill_while_something_is_measured_costs_no_step(tmp_path: Path) -> None:
+    """Whatever the distance of checkpoints is."""
+    with pytest.raises(Killed):
+        loop(tmp_path, Learner(Work(), {("measure", 4): Killed}), checkpoint={"every": 100}).run()
+    assert steps_of(tmp_path) == [4]
+
+
+def test_where_it_is_no_use_to_go_on_nothing_is_lost(whole: SimpleNamespace, tmp_path: Path) -> None:
+    """Neither what a learner says of itself nor bad gradients cost the steps since the last checkpoint."""
+    out, learner = tmp_path / "fault", Learner(Work())
+    learner.fault = "nothing was rewarded"
+    with pytest.raises(TrainingError, match="nothing was rewarded"):
+        loop(out, learner, checkpoint={"every": 100}).run()
+    assert steps_of(out) == [3]
+    loop(out, Learner(Work())).run()
+    assert outcome(out) == whole.outcome
+
+    out, learner = tmp_path / "bad", Learner(Work())
+    learner.bad, learner.optimizer.options = (2, 3, 4), OptimizerOptions(lr=0.1, bad_steps=3)
+    with pytest.raises(TrainingError, match=r"not finite in 3 steps in a row \(until step 4\)"):
+        loop(out, learner, checkpoint={"every": 2}).run()
+    assert steps_of(out) == [4]
+    loop(out, learner).run()
+    assert [row["step"] for row in read(out) if row.get("loss") is None] == [0, 2, 3, 4]
+
+
+def test_weights_that_are_not_finite_are_no_success(tmp_path: Path) -> None:
+    class Overflowing(Learner):
+        def learn(self, step: int) -> Learnt:
+            made = super().learn(step)
+            self._weight.data.mul_(float("inf") if step == STEPS else 1.0)
+            return made
+
+    with pytest.raises(TrainingError, match="not finite after step 6"):
+        loop(tmp_path, Overflowing(Work())).run()
+    assert not (tmp_path / "model").exists()
 
 
 def test_stopped_between_steps_it_leaves_a_checkpoint(whole: SimpleNamespace, tmp_path: Path) -> None:

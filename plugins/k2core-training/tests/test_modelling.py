@@ -211,6 +211,19 @@ def test_an_adapter_is_gone_on_with_or_merged(folders: dict[str, Path], tmp_path
         assert close(merged.logprobs(batch).logprobs, expected)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
+def test_no_adapter_of_the_vocabulary_head_is_trained(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Losses multiply by the head's weight themselves, so an adapter of it would be passed by."""
+    from peft import LoraConfig, get_peft_model
+
+    with pytest.raises(ValueError, match=r"model.lora.targets: .*lm_head is the vocabulary head"):
+        loaded(folders["llama"], lora=LoraOptions(rank=2, targets=("q_proj", "lm_head")))
+    theirs = get_peft_model(plain(folders["llama"]), LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
+    theirs.save_pretrained(str(tmp_path), save_embedding_layers=False)
+    with pytest.raises(ValueError, match="vocabulary head"):
+        loaded(folders["llama"], adapter=str(tmp_path))
+
+
 def test_training_leaves_the_files_of_the_model_alone(folders: dict[str, Path]) -> None:
     """Weights may be mapped from a file; what is written to them must not reach it."""
     before = (folders["llama"] / "model.safetensors").read_bytes()

@@ -17,7 +17,7 @@ def begun(folder: Path, change: Any) -> TrainerOptions:
     """A folder whose record `change` has changed, and options to go on with there."""
     options = TrainerOptions(out=str(folder), resume=True)
     with opened(options, "sft"):
-        pass
+        (folder / "metrics.jsonl").write_text('{"step": 1}\n')
     record = json.loads((folder / "run.json").read_text())
     change(record["options"])
     (folder / "run.json").write_text(json.dumps(record))
@@ -55,4 +55,15 @@ def test_what_may_change_on_the_way(tmp_path: Path) -> None:
         options["checkpoint"]["every"] = 3
 
     with opened(begun(tmp_path, change), "sft"):
+        pass
+
+
+def test_what_failed_before_it_began_may_be_put_right(tmp_path: Path) -> None:
+    """A typo in an option, a refusal by the gate, a disk that is full at the start: with or without --resume."""
+    for number, resume in enumerate((False, True, False)):
+        with opened(TrainerOptions(out=str(tmp_path), seed=number, resume=resume), "sft"):
+            (tmp_path / "metrics.jsonl").touch()
+            (tmp_path / "run.new").write_text("half of a rec")
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ConfigError, match="is not empty; go on with --resume"), opened(TrainerOptions(out=str(tmp_path)), "sft"):
         pass

@@ -96,8 +96,11 @@ def _smoothed(points: Sequence[tuple[float, float]], keep: float = 0.9) -> Itera
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    return (low, high) if high > low else (low - (abs(low) or 1.0) * 0.5, high + (abs(high) or 1.0) * 0.5)
+    low, high, tiny = min(values), max(values), 1e-280
+    if high - low > 1e-12 * max(abs(low), abs(high), tiny):
+        return low, high
+    margin = 0.5 * (abs(low) if abs(low) > tiny else 1.0)
+    return low - margin, high + margin
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -36,8 +36,9 @@ def _panel(axes: Any, panel: Panel) -> None:
     for line in panel.lines:
         marker = "o" if len(line.steps) < 30 else ""
         axes.plot(line.steps, line.values, label=line.label, linewidth=1.2, marker=marker, markersize=3)
-    axes.set_title(panel.name.replace("_", " "), fontsize=10)
+    axes.set_title(panel.name.replace("_", " "), fontsize=10, parse_math=False)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
     if len(panel.lines) > 1:
-        axes.legend(fontsize=7)
+        for text in axes.legend(fontsize=7).get_texts():
+            text.set_parse_math(False)

@@ -24,6 +24,10 @@ FIRST = (
 """Drawn first, in this order."""
 
 
+MOST = 1e300
+"""Values beyond it are left out, as what is not finite is: their differences cannot be drawn."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One value of one training."""
@@ -69,7 +73,7 @@ def _points(folder: Path) -> list[tuple[int, str, float]]:
         (row["step"], name, float(value))
         for row in rows
         for name, value in row.items()
-        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool)
+        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
     ]
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class OptionTable(BaseModel):
     """Base of tables of options within a trainer's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False)
 
 
 class LoraOptions(OptionTable):

@@ -57,7 +57,10 @@ def _ours(adapted: Any) -> Any:
     """Put our computation into each layer, and the factors into float32. Raises `ValueError` for layers of another kind."""
     from peft.tuners.lora.layer import Linear
 
+    head = adapted.get_output_embeddings()  # losses multiply by its weight themselves
     for name, layer in layers(adapted):
+        if layer is head:
+            raise ValueError(f"model.lora.targets: {name} is the vocabulary head, of which no adapter can be trained here")
         plain = type(layer) is Linear and type(layer.base_layer) is torch.nn.Linear and not layer.use_dora.get(_ADAPTER, False)
         if not plain or any(layer.lora_dropout[_ADAPTER].parameters()):
             raise ValueError(f"model.lora.targets: {name} is no plain linear layer, and no other can be trained here")
