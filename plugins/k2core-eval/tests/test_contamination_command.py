@@ -89,7 +89,7 @@ def test_files_of_problems_and_plain_words(tmp_path: Path, capsys: pytest.Captur
     [
         ([], "give training data"),
         (["--self"], "give what to look for"),
-        (["--self", "--eval-file", "missing.jsonl"], "there is no such file"),
+        (["--self", "--eval-file", "missing.jsonl"], "--eval-file missing.jsonl: there is no such file"),
         (["--train", "missing.jsonl", "--eval-file", "EXAM"], "there is no such file"),
         (["--train", "EXAM", "--eval-file", "EXAM", "EXAM"], "rename the file"),
         (["--train", "EXAM", "--run", "."], "holds no evaluation"),

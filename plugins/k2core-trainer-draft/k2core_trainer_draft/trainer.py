@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from k2core_decoder_transformers.loading.loaded import Loaded
+from k2core_training.data.skips import Skips
 from k2core_training.following.live import Live
 from k2core_training.looping import Learnt, Loop, Values
 from k2core_training.modelling.forward import forward_for, head_of
@@ -32,13 +33,13 @@ def train(config: DraftConfig, work: Work, tasks: Sequence[Task]) -> TrainReport
     """All of it, in the training's thread. Raises `ConfigError`, `TrainingError`, `DiskError` and `Stopped`."""
     with opened(config, "draft") as folder:
         with Live(config.steps, shown=config.live, title="draft") as live:
-            prompts = prompts_of(config.rollouts, tasks, work)
+            skips = Skips()
+            prompts = prompts_of(config.rollouts, tasks, skips)
             live.say("loading the target")
             target = loaded(config.model, work)
             student = made(target.model, config.draft, config.most_mb, config.seed)
             live.say("asking the target")
-            end = int(target.tokenizer.eos_token_id)
-            rollouts = Rollouts(config.rollouts, folder, target.chat, target.tokenizer, end, work, config.seed)
+            rollouts = Rollouts(config.rollouts, folder, target, work, config.seed, skips)
             data, held = parted(rollouts.gathered(prompts), config.rollouts.held)
             live.say("scoring what the target said")
             learner = Learner(config, work, folder, target, student, data, held)

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from k2core_trainer_draft import Draft  # noqa: E402
-from k2core_training.events import Stepped  # noqa: E402
+from k2core_training.events import Skipped, Stepped  # noqa: E402
 from k2core_training.following.metrics import is_clock, read  # noqa: E402
 
 from k2core import DecodeRequest, Message, PipelineConfig, Plugin, PluginConfig, Problem, Runtime, Task, hookimpl  # noqa: E402
@@ -53,6 +53,10 @@ def trained(config: dict[str, Any], registry: Registry | None = None, tasks: Any
             return await runtime.train(tasks)
 
     return asyncio.run(main())
+
+
+def row(asked: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "2"}]}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +137,25 @@ class Stop(Plugin):
             self.task.cancel()
 
 
+class EarConfig(PluginConfig):
+    pass
+
+
+def hearing(heard: list[Event]) -> Registry:
+    """With a hook `ear`, which puts what is told into the list."""
+
+    class Ear(Plugin):
+        config: EarConfig
+
+        @hookimpl
+        def k2_event(self, event: Event) -> None:
+            heard.append(event)
+
+    registry = Registry()
+    registry.add("hook", "ear", Ear)
+    return registry
+
+
 def interrupted(config: dict[str, Any], step: int) -> None:
     registry = Registry()
     registry.add("hook", "stop", Stop)
@@ -180,6 +203,41 @@ def test_chats_of_a_file_lose_their_last_answers(target: Path, tmp_path: Path) -
     trained(tables(target, tmp_path / "out", steps=1, rollouts=few), tasks=())
     rollouts = [json.loads(line) for line in (tmp_path / "out" / "rollouts.jsonl").read_text().splitlines()]
     assert rollouts[0]["prompt"] == rollouts[2]["prompt"] != rollouts[1]["prompt"]
+
+
+def test_prompts_that_cannot_be_asked_are_left_out_before_and_counted_by_reason(target: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    given = ["{broken", "[1]", row("1+1?"), row("word " * 30), row(""), row("2+2?")]
+    rows.write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in given))
+    few = {"count": 4, "max_tokens": 4, "parallel": 4, "files": [str(rows)]}
+    heard: list[Event] = []
+    config = tables(target, tmp_path / "out", steps=1, rollouts=few)
+    config["decoders"]["solver"]["context"] = 128  # of the model's 256
+    trained({**config, "hooks": {"ear": {}}}, hearing(heard), tasks=())
+    skipped = {event.reason: event for event in heard if isinstance(event, Skipped)}
+    assert {reason: event.count for reason, event in skipped.items()} == {"malformed": 2, "empty": 1, "over-long": 1}
+    assert skipped["over-long"].examples[0].startswith(f"{rows}:4: ")
+    assert len((tmp_path / "out" / "rollouts.jsonl").read_text().splitlines()) == 4
+
+
+def test_prompts_that_are_all_left_out(target: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(row("word " * 3000)))
+    few = {"count": 4, "files": [str(rows)]}
+    config = tables(target, tmp_path / "out", rollouts=few)
+    with pytest.raises(ConfigError, match=r"^trainer\.rollouts\.files: .*1 over-long, such as .*rows\.jsonl:1"):
+        trained(config, tasks=())
+    rows.write_text("{broken")
+    with pytest.raises(ConfigError, match=r"^trainer\.rollouts\.files: .*1 malformed, such as .*rows\.jsonl:1"):
+        trained(config, tasks=())
+    with pytest.raises(ConfigError, match=r"^trainer\.tasks: .*1 over-long, such as long: "):
+        trained(tables(target, tmp_path / "out"), tasks=[Task(problem=Problem(id="long", prompt="word " * 3000), reference="")])
+
+
+def test_a_target_without_a_chat_template(tiny: Any, tmp_path: Path) -> None:
+    bare = tiny.make(tmp_path / "bare", "llama", template=None)
+    with pytest.raises(ConfigError, match=r"^trainer\.model\.chat_template: the model has no chat template"):
+        trained(tables(bare, tmp_path / "out"))
 
 
 @pytest.mark.parametrize(

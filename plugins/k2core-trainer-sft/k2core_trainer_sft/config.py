@@ -16,9 +16,9 @@ class ValidationOptions(OptionTable):
     """Data to measure on that are not trained on."""
 
     files: tuple[str, ...] = ()
-    """Files of chats, read by the options of `data`. A chat that is in the training data, too, is left out here."""
+    """Files of chats, read by the options of `data`. A chat that is trained on is left out here, and counted."""
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Without `files`: hold back so large a share of the training data, chosen by what is in them."""
+    """Without `files`: hold back so large a share of the training data, chosen by what is asked, with all answers to it."""
     every: Annotated[int, Field(ge=0)] = 50
     """Steps between measurements; 0: only at the end."""
     most: Annotated[int, Field(ge=1)] = 512

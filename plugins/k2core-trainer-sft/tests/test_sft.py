@@ -165,11 +165,24 @@ def test_the_pipeline_solves_tasks_with_what_was_learnt(model: Path, tmp_path: P
     assert report.metrics["eval_failed"] == 0
 
 
-def test_validation_files_are_not_trained_on(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("duplicates", ["skip", "keep"])
+def test_what_is_trained_on_is_not_measured_on(model: Path, tmp_path: Path, duplicates: str) -> None:
     other = tmp_path / "other.jsonl"
-    other.write_text("".join(json.dumps(one) + "\n" for one in [SUMS[0], row("9*9?", "It is 81.")]))
-    _, heard = train(pipeline(tmp_path, model, SUMS[:8], batch=8, validation={"files": [str(other)]}))
+    other.write_text("".join(json.dumps(one) + "\n" for one in [SUMS[0], row("", "x"), row("9*9?", "It is 81.")]))
+    config = pipeline(
+        tmp_path, model, [*SUMS[:8], row("", "y")], batch=8, data={"duplicates": duplicates}, validation={"files": [str(other)]}
+    )
+    _, heard = train(config)
     assert [event.kind for event in heard].count("train_evaluated") == 1
+    assert (tmp_path / "out" / "validation" / "train" / "places.txt").read_text() == f"{other}:3\n"
+    skipped = {event.reason: event.count for event in heard if event.kind == "train_skipped"}  # type: ignore[attr-defined]
+    assert skipped == {"empty": 1, "validation: in the training data": 1, "validation: empty": 1}
+
+
+def test_validation_by_the_training_file_itself_measures_nothing_and_says_so(model: Path, tmp_path: Path) -> None:
+    config = pipeline(tmp_path, model, SUMS[:8], batch=8)
+    with pytest.raises(K2Error, match=r"^trainer\.validation\.files: no row is left: 8 in the training data"):
+        train(config | {"trainer": {**config["trainer"], "validation": {"files": config["trainer"]["data"]["files"]}}})
 
 
 def test_only_right_answers_are_learnt_with_the_pipelines_verifiers(model: Path, tmp_path: Path) -> None:
@@ -231,12 +244,20 @@ def test_importing_it_is_light() -> None:
     [
         ({"out": ""}, r"trainer\.out: a folder to write to"),
         ({"data": {"files": []}}, r"trainer\.data\.files: no files"),
+        ({"data": {"files": ["nope.jsonl"]}}, r"^trainer\.data\.files: there is no file 'nope\.jsonl'"),
+        ({"validation": {"files": ["nope.jsonl"]}}, r"^trainer\.validation\.files: there is no file 'nope\.jsonl'"),
         ({"max_tokens": 32}, r"trainer.*max_tokens 32 is less than data.max_length 128"),
     ],
 )
 def test_options_that_are_wrong(model: Path, tmp_path: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         train(pipeline(tmp_path, model, SUMS, **more))
+
+
+def test_a_model_without_a_chat_template(tiny: Any, tmp_path: Path) -> None:
+    bare = tiny.make(tmp_path / "bare", context=512, template=None)
+    with pytest.raises(ConfigError, match=r"^trainer\.model\.chat_template: the model has no chat template"):
+        train(pipeline(tmp_path, bare, SUMS))
 
 
 def test_the_readme_names_every_option() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from k2core.errors import ConfigError
@@ -19,14 +20,14 @@ SAMPLED = 4000
 class Gate:
     """Looks for the problems of evaluations in texts."""
 
-    def __init__(self, options: GateOptions, sample: Iterable[str]) -> None:
-        """Raises `ConfigError` for evaluations that cannot be read, or where k2core-eval is missing."""
+    def __init__(self, options: GateOptions, sample: Iterable[str], where: str = "trainer.gate") -> None:
+        """Raises `ConfigError` about `where` for evaluations that cannot be read, or where k2core-eval is missing."""
         self._options = options
         try:
             from k2core_eval.contamination.index import Index
         except ImportError as error:
-            raise ConfigError("looking for contamination needs k2core-eval: pip install 'k2core-training[gate]'", "gate") from error
-        items = _items(options)
+            raise ConfigError("looking for contamination needs k2core-eval: pip install 'k2core-training[gate]'", where) from error
+        items = _items(options, where)
         self._index: Index = Index(items, [text[:20_000] for text in sample])
         self.problems = len(items)
 
@@ -44,13 +45,23 @@ class Gate:
         return said
 
 
-def _items(options: GateOptions) -> list[Item]:
+def _items(options: GateOptions, where: str) -> list[Item]:
     from k2core_eval.contamination.evaluation import from_file, from_tasks
 
-    try:
-        items = from_tasks(options.tasks, options.data or None) if options.tasks else []
-        for file in options.files:
+    items: list[Item] = []
+    if options.tasks:
+        with _about(f"{where}.tasks"):
+            items += from_tasks(options.tasks, options.data or None)
+    for file in options.files:
+        with _about(f"{where}.files"):
             items += from_file(file)
-    except ConfigError as error:
-        raise ConfigError(str(error), "gate") from error
     return items
+
+
+@contextmanager
+def _about(path: str) -> Iterator[None]:
+    """A `ConfigError` within it is one about the option at `path`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(str(error), path) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ pytest.importorskip("transformers")
 from k2core_training.data.chats import Chat
 from k2core_training.data.config import DataOptions, GateOptions
 from k2core_training.data.prepared import Prepared
-from k2core_training.data.preparing import Sources, prepare
+from k2core_training.data.preparing import Sources, Where, prepare
 from k2core_training.data.rendering import Renderer
 from k2core_training.errors import TrainingError
 
@@ -89,8 +90,30 @@ def test_strict_ends_at_the_first(renderer: Renderer, tmp_path: Path, at: int) -
 
 
 def test_nothing_left_says_why(renderer: Renderer, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no row is left to train on: 2 empty, such as .*rows\.jsonl:1"):
+    with pytest.raises(TrainingError, match=r"^trainer\.data\.files: no row is left: 2 empty, such as .*rows\.jsonl:1"):
         made(tmp_path / "data", sources(renderer, file(tmp_path, [row(""), row(" ")])))
+
+
+def test_all_held_out_says_by_what(renderer: Renderer, tmp_path: Path) -> None:
+    path = file(tmp_path, [row(str(n)) for n in range(3)])
+    with pytest.raises(TrainingError, match=r"no row is left: 3 held out by trainer\.validation\.share = 0\.999$"):
+        made(tmp_path / "data", replace(sources(renderer, path), held_out=0.999))
+
+
+def test_errors_name_the_tables_that_the_rows_come_from(renderer: Renderer, tmp_path: Path) -> None:
+    where = Where("trainer.replay.files", "trainer.replay", "trainer.replay.gate")
+    given = replace(sources(renderer, str(tmp_path / "none.jsonl")), where=where)
+    with pytest.raises(ConfigError, match=r"^trainer\.replay\.files: there is no file"):
+        made(tmp_path / "data", given)
+    path = file(tmp_path, [row(LONG), row("")])
+    strict = replace(sources(renderer, path, strict=True), where=where)
+    with pytest.raises(TrainingError, match=r"with trainer\.replay\.strict = false"):
+        made(tmp_path / "data", strict)
+    pytest.importorskip("k2core_eval")
+    problems = file(tmp_path, [{"id": "p1", "problem": LONG}], "test.jsonl")
+    gated = replace(sources(renderer, path, GateOptions(files=(problems,))), where=where)
+    with pytest.raises(TrainingError, match=r'trainer\.replay\.gate\.found = "drop".*trainer\.replay\.gate\.other_numbers'):
+        made(tmp_path / "data", gated)
 
 
 def test_the_same_is_used_again_and_other_data_are_refused(renderer: Renderer, tmp_path: Path) -> None:
@@ -120,9 +143,49 @@ def test_a_share_is_held_out_by_what_the_chats_are(renderer: Renderer, tmp_path:
     assert parts[0] == parts[1]
 
 
+def test_answers_to_one_question_are_on_one_side(renderer: Renderer, tmp_path: Path) -> None:
+    rows = [row(f"{n}+{n}?", f"way {way}") for way in range(4) for n in range(40)]
+    data, held = made(tmp_path / "data", replace(sources(renderer, file(tmp_path, rows)), held_out=0.3))
+    asked = [{int(place.rpartition(":")[2]) % 40 for place in side.places()} for side in (data, held)]
+    assert all(asked)
+    assert not asked[0] & asked[1]
+
+
+@pytest.mark.parametrize("duplicates", ["skip", "keep"])
+def test_chats_that_are_elsewhere_are_left_out_also_of_what_was_prepared_before(
+    renderer: Renderer, tmp_path: Path, duplicates: str
+) -> None:
+    path = file(tmp_path, [row("2+2?"), row("long", "word " * 200)])
+    first = sources(renderer, path, max_length=128)
+    made(tmp_path / "train", first)
+    known, _ = made(tmp_path / "train", first)
+    other = file(tmp_path, [row("2+2?"), row("2+2?"), row("3+3?", "6")], "other.jsonl")
+    data, _ = made(tmp_path / "other", replace(sources(renderer, other, duplicates=duplicates), excluded=known.keys()))
+    assert list(data.places()) == [f"{other}:3"]
+    assert data.about["skips"]["counts"] == {"in the training data": 2}
+    assert len(known.keys()) == 1  # what was over-long is not trained on
+
+
 def test_a_limit_counts_what_is_usable(renderer: Renderer, tmp_path: Path) -> None:
     data, _ = made(tmp_path / "data", sources(renderer, file(tmp_path, [row(""), *(row(str(n)) for n in range(600))]), limit=300))
     assert len(data) == 300
+    path = file(tmp_path, [row("long", "word " * 200), row("2+2?"), row("long", "words " * 200)])
+    data, _ = made(tmp_path / "first", sources(renderer, path, limit=1, max_length=128))
+    assert list(data.places()) == [f"{path}:2"]
+    assert data.about["skips"]["counts"] == {"over-long": 1}
+
+
+def test_parquet_fields_that_are_no_json_cost_their_rows_only(renderer: Renderer, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"prompt": ["1+1?", "2+2?"], "response": ["2", "4"]}
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({**columns, "answer": [Decimal("2.5"), None], "target": [None, b"4"]}), path)
+    good = file(tmp_path, [row("3+3?")])
+    data, _ = made(tmp_path / "data", replace(sources(renderer, good), data=DataOptions(files=(good, str(path)))))
+    assert data.about["skips"]["counts"] == {"malformed": 2}
+    assert [told.split(": ")[0] for told in data.about["skips"]["examples"]["malformed"]] == [f"{path}:1", f"{path}:2"]
 
 
 def test_contaminated_rows_are_refused_or_left_out(renderer: Renderer, tmp_path: Path) -> None:
@@ -145,9 +208,10 @@ def test_contaminated_rows_are_refused_or_left_out(renderer: Renderer, tmp_path:
 def test_a_gate_that_cannot_be_set_up_is_an_error_with_its_path(renderer: Renderer, tmp_path: Path) -> None:
     pytest.importorskip("k2core_eval")
     path = file(tmp_path, MIXED)
-    with pytest.raises(ConfigError, match=r"gate.*no such file"):
+    with pytest.raises(ConfigError, match=r"^trainer\.gate\.files: .*none\.jsonl: there is no such file") as caught:
         made(tmp_path / "data", sources(renderer, path, GateOptions(files=(str(tmp_path / "none.jsonl"),))))
-    with pytest.raises(ConfigError, match="gate"):
+    assert "--eval-file" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^trainer\.gate\.tasks: .*no-such-task"):
         made(tmp_path / "data", sources(renderer, path, GateOptions(tasks=("no-such-task",))))
 
 

@@ -12,6 +12,7 @@ from k2core_training.data.chats import Chat, Unusable
 from k2core_training.data.rendering import Renderer, shortened
 from k2core_training.packing import TokenSequence
 
+from k2core.errors import ConfigError
 from k2core.types import Message
 
 STRIPPING = (
@@ -104,7 +105,7 @@ def test_what_a_template_cannot_take(tiny: Any) -> None:
     with pytest.raises(Unusable, match="template") as caught:
         rendered(tiny.tokenizer(), "{{ raise_exception('no') }}", turns("a", "b"))
     assert "refuses" in caught.value.detail
-    with pytest.raises(ValueError, match="no chat template"):
+    with pytest.raises(ConfigError, match=r"^trainer\.model\.chat_template: the model has no chat template"):
         rendered(tiny.tokenizer(template=None), None, turns("a", "b"))
 
 

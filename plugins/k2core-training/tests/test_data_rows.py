@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ def turns(value: Any, **options: Any) -> list[tuple[str, str]]:
 
 
 USUAL = [("user", "2+2?"), ("assistant", "4")]
+GURU = {"data_source": "x", "prompt": [ASKED], "reward_model": {"ground_truth": "4"}}
+DEEP = "[" * 100_000
 
 
 @pytest.mark.parametrize(
@@ -91,6 +96,59 @@ def test_a_system_message_and_turns_after_the_last_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt": [ASKED], "completion": [ANSWERED]}, USUAL),
+        ({"prompt": "2+2?", "response": [ANSWERED]}, USUAL),
+        ({**GURU, "extra_info": {"response": [ANSWERED]}}, USUAL),
+        ({"prompt": "2+2?", "response": "[4]"}, [USUAL[0], ("assistant", "[4]")]),
+        ({"instruction": "2+2?", "input": "", "output": "4"}, USUAL),
+        ({"instruction": "Add.", "input": "2+2?", "output": "4"}, [("user", "Add.\n\n2+2?"), USUAL[1]]),
+        ({"prompt": "2+2?", "input": {"other": 1}, "output": "4"}, USUAL),
+    ],
+)
+def test_prompts_and_responses_are_texts_or_turns(row: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert turns(row) == expected
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "hi", "response": math.nan},
+        {"prompt": "hi", "response": 5},
+        {"prompt": "hi", "response": ["2", "3"]},
+        {"prompt": "hi", "response": {"text": "4"}},
+        {"prompt": {"text": "hi"}, "response": "4"},
+        {"prompt": 0, "response": "4"},
+        {**GURU, "response": 5},
+        {"instruction": "Add.", "input": ["2", "2"], "output": "4"},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}, ANSWERED]},
+    ],
+)
+def test_what_is_neither_text_nor_turns_is_malformed(row: dict[str, Any]) -> None:
+    with pytest.raises(Unusable, match="malformed") as caught:
+        chat(row)
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": DEEP},
+        {"conversations": [{"from": "human", "value": "2+2?", "info": DEEP}, {"from": "gpt", "value": "4"}]},
+        {**GURU, "response": "4", "extra_info": DEEP},
+        {"messages": [ASKED, ANSWERED], "answer": Decimal("1.5")},
+        {"messages": [ASKED, ANSWERED], "target": b"4"},
+        {**GURU, "response": "4", "reward_model": {"ground_truth": {"a": b"4"}}},
+    ],
+)
+def test_a_field_that_cannot_be_read_costs_its_row_only(row: dict[str, Any]) -> None:
+    with pytest.raises(Unusable, match="malformed") as caught:
+        chat(row)
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize(
     ("row", "reason", "options"),
     [
         ([1], "malformed", {}),
@@ -133,7 +191,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.files: there is no file"):
+    with pytest.raises(ConfigError, match=r"^trainer\.data\.files: there is no file"):
         expand([str(tmp_path / "none.jsonl")])
     (tmp_path / "a.csv").write_text("x")
     with pytest.raises(ConfigError, match=r"a\.csv is not of a kind"):
@@ -153,3 +211,9 @@ def test_parquet_as_guru_has_it(tmp_path: Path) -> None:
     found = list(rows(expand([str(tmp_path / "guru.parquet"), str(tmp_path / "bad.parquet")])))
     assert [turns(r.value) for r in found[:3]] == [USUAL] * 3
     assert found[3].fault == "unreadable"
+
+
+def test_parquet_without_pyarrow_is_told_by_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"^trainer\.replay\.files: reading .*needs pyarrow"):
+        next(rows([tmp_path / "a.parquet"], "trainer.replay.files"))

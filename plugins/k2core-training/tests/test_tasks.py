@@ -80,6 +80,14 @@ def test_a_row_without_a_ground_truth_is_told_with_its_place(tmp_path: Path) -> 
         list(verl.tasks(path))
 
 
+@pytest.mark.parametrize("extra", [{"extra_info": "[" * 100_000}, {"reward_model": "[" * 100_000}])
+def test_a_row_that_is_nested_too_deeply_is_told_with_its_place(tmp_path: Path, extra: dict[str, Any]) -> None:
+    path = tmp_path / "guru.jsonl"
+    lines(path, [GURU, {**GURU, **extra}])
+    with pytest.raises(ConfigError, match=r"trainer\.tasks.*guru\.jsonl:2.*malformed"):
+        list(verl.tasks(path))
+
+
 def test_names_that_mean_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.tasks.*there is no task 'no-such'"):
         load(TaskOptions(train={"no-such": 1}))

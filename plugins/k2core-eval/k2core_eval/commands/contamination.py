@@ -64,11 +64,11 @@ def main(args: argparse.Namespace) -> int:
 def _items(args: argparse.Namespace) -> list[Item]:
     from k2core.errors import ConfigError
 
-    from ..contamination.evaluation import from_file, from_folder, from_tasks
+    from ..contamination.evaluation import from_folder, from_tasks
 
     items = from_tasks(args.eval, args.data) if args.eval else []
     for file in args.eval_file:
-        more = from_file(file)
+        more = _of_file(file)
         if more and more[0].task in {item.task for item in items}:
             raise ConfigError(f"--eval-file {file}: there is a task {more[0].task} already; rename the file")
         items += more
@@ -79,6 +79,17 @@ def _items(args: argparse.Namespace) -> list[Item]:
     if not items:
         raise ConfigError("give what to look for: tasks with --eval, files with --eval-file, or evaluations with --run")
     return items
+
+
+def _of_file(file: str) -> list[Item]:
+    from k2core.errors import ConfigError
+
+    from ..contamination.evaluation import from_file
+
+    try:
+        return from_file(file)
+    except ConfigError as error:
+        raise ConfigError(f"--eval-file {error}") from error
 
 
 def _scored(found: Any, runs: list[str]) -> Any:

@@ -47,7 +47,7 @@ def from_file(path: str | Path) -> list[Item]:
     """The problems of a file of rows, whose text is the first of `ASKED` that a row has. Raises `ConfigError`."""
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"--eval-file {path}: there is no such file")
+        raise ConfigError(f"{path}: there is no such file")
     return list(_rows(file, file.name.removesuffix(".gz").rsplit(".", 1)[0]))
 
 
@@ -56,11 +56,11 @@ def _rows(file: Path, task: str) -> Iterator[Item]:
     for batch in batches(file):
         rows, damaged = parse_values(batch)
         if damaged:
-            raise ConfigError(f"--eval-file {damaged[0]}")
+            raise ConfigError(damaged[0])
         for number, row in rows:
             text = _question(row)
             if not text.strip():
-                raise ConfigError(f"--eval-file {file}:{number} has no text under {', '.join(ASKED)}")
+                raise ConfigError(f"{file}:{number} has no text under {', '.join(ASKED)}")
             name = (
                 next((str(row[key]) for key in NAMES if row.get(key) is not None), str(number))
                 if isinstance(row, dict)

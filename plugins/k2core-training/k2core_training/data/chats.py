@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from itertools import takewhile
+from typing import Any, Literal, cast
 
 from k2core.types import Message
 
@@ -19,6 +20,8 @@ REFERENCES = ("reference", "ground_truth", "answer", "expected_answer", "target"
 PROMPTS = ("prompt", "problem", "question", "instruction", "query")
 RESPONSES = ("response", "completion", "generation", "solution", "output")
 DOMAINS = ("domain", "ability", "category")
+KEY = 16
+"""Bytes of a chat's key."""
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>\s*", re.DOTALL)
 
@@ -44,12 +47,21 @@ class Chat:
     @property
     def key(self) -> bytes:
         """The same for the same messages, and for no others."""
-        texts = json.dumps([(m.role, m.content) for m in self.messages])
-        return hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return _digest(self.messages)
+
+    @property
+    def question(self) -> bytes:
+        """The same for all chats with the same messages before the first answer."""
+        return _digest(takewhile(lambda message: message.role != "assistant", self.messages))
 
     @property
     def text(self) -> str:
         return "\n\n".join(message.content for message in self.messages)
+
+
+def _digest(messages: Iterable[Message]) -> bytes:
+    texts = json.dumps([(m.role, m.content) for m in messages])
+    return hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=KEY).digest()
 
 
 def chat_of(value: Any, place: str, options: DataOptions) -> Chat:
@@ -105,25 +117,46 @@ def _guru(row: Mapping[str, Any], place: str) -> Chat:
     extra, model = decoded(row.get("extra_info")), decoded(row.get("reward_model"))
     extra = extra if isinstance(extra, Mapping) else {}
     truth = model.get("ground_truth") if isinstance(model, Mapping) else None
-    response = _first(row, RESPONSES) or _first(extra, RESPONSES)
-    if response is None:
+    response = _response(row) or _response(extra)
+    if not response:
         raise Unusable("no assistant turn", "neither the row nor its extra_info has a response")
-    turns.append(Message(role="assistant", content=response))
-    return Chat(tuple(turns), place, text_of(truth), _domain(row))
+    return Chat((*turns, *response), place, text_of(truth), _domain(row))
 
 
 def _prompt_response(row: Mapping[str, Any], place: str) -> Chat:
-    prompt, response = next((row[n] for n in PROMPTS if row.get(n)), None), _first(row, RESPONSES)
-    if prompt is None:
-        raise Unusable("empty", "no prompt")
-    turns = (
-        [turn_of(turn, "role", "content") for turn in prompt]
-        if isinstance(prompt, list)
-        else [Message(role="user", content=str(prompt))]
-    )
+    turns, response = _prompt(row), _response(row)
     if not response:
         raise Unusable("no assistant turn", "no response")
-    return Chat((*turns, Message(role="assistant", content=response)), place, _first(row, REFERENCES), _domain(row))
+    return Chat((*turns, *response), place, _first(row, REFERENCES), _domain(row))
+
+
+def _prompt(row: Mapping[str, Any]) -> list[Message]:
+    """What is asked; after an instruction of Alpaca's its `input`."""
+    name = _present(row, PROMPTS)
+    if not name:
+        raise Unusable("empty", "no prompt")
+    turns = _turns(row[name], "user", name)
+    if name != "instruction" or not _present(row, ["input"]):
+        return turns
+    if not isinstance(row["input"], str):
+        raise Unusable("malformed", f"the input is {type(row['input']).__name__}, not text")
+    *earlier, last = turns
+    return [*earlier, last.model_copy(update={"content": f"{last.content}\n\n{row['input']}"})]
+
+
+def _response(row: Mapping[str, Any]) -> list[Message]:
+    """What is answered; empty where no field says it."""
+    name = _present(row, RESPONSES)
+    return _turns(row[name], "assistant", name) if name else []
+
+
+def _turns(value: Any, role: Literal["user", "assistant"], name: str) -> list[Message]:
+    """The turns of a field, whose text is a turn of that role. Raises `Unusable` for what is neither."""
+    if isinstance(value, str):
+        return [Message(role=role, content=value)]
+    if isinstance(value, list):
+        return [turn_of(turn, "role", "content") for turn in value]
+    raise Unusable("malformed", f"the {name} is {type(value).__name__}, neither text nor turns")
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], str], Chat]] = {
@@ -136,10 +169,12 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], str], Chat]] = {
 
 
 def decoded(value: Any) -> Any:
-    """Some store JSON within a column of text."""
+    """Some store JSON within a column of text. Raises `Unusable` where it cannot be taken in."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return json.loads(value)
+        except RecursionError as error:
+            raise Unusable("malformed", "JSON in a text, nested too deeply") from error
         except ValueError:
             return value
     return value
@@ -161,18 +196,23 @@ def turn_of(turn: Any, role_field: str, text_field: str) -> Message:
     """The message of a turn, reasoning included; the fields may have the other layout's names. Raises `Unusable`."""
     if not isinstance(turn, Mapping):
         raise Unusable("malformed", "a turn is a table of fields")
-    role = ROLES.get(str(turn.get(role_field, turn.get("role" if role_field == "from" else "from"))))
+    name = turn.get(role_field, turn.get("role" if role_field == "from" else "from"))
+    role = ROLES.get(name) if isinstance(name, str) else None
     if role is None:
-        raise Unusable("malformed", f"a turn of the role {turn.get(role_field)!r:.40}")
+        raise Unusable("malformed", f"a turn of the role {name!r:.40}" if isinstance(name, str) else "a turn without a role")
     content = turn.get(text_field, turn.get("content" if text_field == "value" else "value"))
-    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
-        content = "".join(str(part.get("text", "")) for part in content)
+    if isinstance(content, list) and all(map(_is_text, content)):
+        content = "".join(part["text"] for part in content)
     if not isinstance(content, str):
         raise Unusable("malformed", f"a turn's text is {type(content).__name__}")
     reasoning = next((turn[name] for name in REASONING if isinstance(turn.get(name), str) and turn[name]), "")
     if role == "assistant" and reasoning and "<think>" not in content:
         content = f"<think>\n{reasoning.strip()}\n</think>\n\n{content.strip()}"
     return Message(role=cast("Any", role), content=content)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _tidied(chat: Chat, options: DataOptions) -> Chat:
@@ -205,10 +245,20 @@ def _think_answer(turn: Message) -> Message:
 
 
 def text_of(value: Any) -> str | None:
-    """A reference as a text, where there is one; what is no text as JSON."""
+    """A reference as a text, where there is one; what is no text as JSON. Raises `Unusable` for what is neither."""
     if value is None or value == "" or isinstance(value, bool):
         return None
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, RecursionError) as error:
+        raise Unusable("malformed", f"a reference that is no JSON: {error}") from error
+
+
+def _present(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of the fields that holds something; empty where none does."""
+    return next((name for name in names if row.get(name) not in (None, "", [])), "")
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -15,9 +15,10 @@ from typing import IO, Any, Self
 from ..errors import TrainingError
 from ..events import Skipped
 from ..packing import TokenSequence
+from .chats import KEY, Chat
 
-VERSION = 1
-_FILES = ("ids.bin", "targets.bin", "ends.bin", "places.txt")
+VERSION = 2
+_FILES = ("ids.bin", "targets.bin", "ends.bin", "places.txt", "keys.bin")
 
 
 class Writer:
@@ -26,13 +27,13 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = ExitStack()
-        self._ids, self._targets, self._ends, self._places = (self._open(name) for name in _FILES)
+        self._ids, self._targets, self._ends, self._places, self._keys = (self._open(name) for name in _FILES)
         self.sequences, self.tokens, self.targets = 0, 0, 0
 
     def _open(self, name: str) -> IO[bytes]:
         return self._stack.enter_context((self._folder / name).open("wb"))
 
-    def add(self, sequence: TokenSequence, place: str) -> None:
+    def add(self, sequence: TokenSequence, chat: Chat) -> None:
         flags = bytearray(len(sequence.ids))
         for at in sequence.places():
             flags[at] = 1
@@ -40,7 +41,8 @@ class Writer:
         self._targets.write(flags)
         self.sequences, self.tokens, self.targets = self.sequences + 1, self.tokens + len(flags), self.targets + sum(flags)
         self._ends.write(_little(array("Q", [self.tokens])))
-        self._places.write(place.replace("\n", " ").encode("utf-8", "replace") + b"\n")
+        self._places.write(chat.place.replace("\n", " ").encode("utf-8", "replace") + b"\n")
+        self._keys.write(chat.key)
 
     def close(self, about: Mapping[str, Any]) -> None:
         self._stack.close()
@@ -72,6 +74,7 @@ class Prepared:
             self._ids = _mapped(folder / "ids.bin", 4 * self.about["tokens"]).cast("I")
             self._targets = _mapped(folder / "targets.bin", self.about["tokens"])
             self._ends = _mapped(folder / "ends.bin", 8 * self.about["sequences"]).cast("Q")
+            self._keys = _mapped(folder / "keys.bin", KEY * self.about["sequences"])
             self._file = folder / "places.txt"
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"the prepared data in {folder} are damaged: {error}; remove that folder, and resume") from error
@@ -83,11 +86,15 @@ class Prepared:
         first, last = (self._ends[index - 1] if index else 0), self._ends[index]
         return TokenSequence(self._ids[first:last].tolist(), [bool(flag) for flag in self._targets[first:last]])
 
-    def skips(self) -> Iterator[Skipped]:
-        """What was left out, by reason."""
+    def skips(self, of: str = "") -> Iterator[Skipped]:
+        """What was left out, by reason; `of` is put before each reason."""
         told = self.about["skips"]
         for reason, count in told["counts"].items():
-            yield Skipped(reason=reason, count=count, examples=tuple(told["examples"][reason]))
+            yield Skipped(reason=of + reason, count=count, examples=tuple(told["examples"][reason]))
+
+    def keys(self) -> frozenset[bytes]:
+        """Of the chats that the sequences come from."""
+        return frozenset(bytes(self._keys[at : at + KEY]) for at in range(0, len(self._keys), KEY))
 
     def places(self) -> Iterator[str]:
         """File and line of each sequence."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from k2core.errors import ConfigError
 from k2core.types import Message
 
 from ..packing import TokenSequence
@@ -27,6 +28,8 @@ class Renderer:
     """A tokenizer with its chat template, and the tokens that end a turn."""
 
     def __init__(self, tokenizer: Any, ends: frozenset[int]) -> None:
+        """Raises `ConfigError` for a tokenizer without a chat template."""
+        need_template(tokenizer.chat_template)
         self._tokenizer = tokenizer
         words = tokenizer.convert_ids_to_tokens(sorted(ends))
         self._ends = [word for word in words if isinstance(word, str) and word]
@@ -111,13 +114,17 @@ class Renderer:
     def _render(self, messages: Sequence[Message], generate: bool) -> str:
         from jinja2 import TemplateError
 
-        if not self._tokenizer.chat_template:
-            raise ValueError("the model has no chat template; give one as model.chat_template")
         turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
             return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate))
         except (TemplateError, TypeError, KeyError, AttributeError, ValueError) as error:
             raise Unusable("template", f"the chat template refuses the chat: {error}") from error
+
+
+def need_template(template: object) -> None:
+    """Raises `ConfigError` where the model that is trained has none."""
+    if not template:
+        raise ConfigError("the model has no chat template; give one, as Jinja text or a file", "trainer.model.chat_template")
 
 
 def shortened(sequence: TokenSequence, longest: int) -> TokenSequence | None:

@@ -31,7 +31,7 @@ class Row(NamedTuple):
         return f"{self.file}:{self.number}"
 
 
-def expand(patterns: Iterable[str], path: str = "data.files") -> list[Path]:
+def expand(patterns: Iterable[str], path: str = "trainer.data.files") -> list[Path]:
     """The files that paths, folders and globs name, each once. Raises `ConfigError` for one that names none."""
     files: dict[Path, None] = {}
     for pattern in patterns:
@@ -49,17 +49,22 @@ def expand(patterns: Iterable[str], path: str = "data.files") -> list[Path]:
     return list(files)
 
 
-def rows(files: Iterable[Path]) -> Iterator[Row]:
-    """Every row of every file. Raises `ConfigError` where parquet cannot be read for want of pyarrow."""
+def rows(files: Iterable[Path], path: str = "trainer.data.files") -> Iterator[Row]:
+    """Every row of every file. Raises `ConfigError` about `path` where parquet cannot be read for want of pyarrow."""
     for file in files:
-        read = _parquet if file.name.endswith(".parquet") else _array if file.name.endswith(".json") else _lines
         number = 0
         try:
-            for row in read(file):
+            for row in _read(file, path):
                 number = row.number
                 yield row
         except (OSError, EOFError, zlib.error) as error:
             yield Row(str(file), number + 1, None, "unreadable", f"{error}; the rest of the file is left out")
+
+
+def _read(file: Path, path: str) -> Iterator[Row]:
+    if file.name.endswith(".parquet"):
+        return _parquet(file, path)
+    return _array(file) if file.name.endswith(".json") else _lines(file)
 
 
 def _lines(file: Path) -> Iterator[Row]:
@@ -94,11 +99,11 @@ def _array(file: Path) -> Iterator[Row]:
         yield Row(str(file), number, value)
 
 
-def _parquet(file: Path) -> Iterator[Row]:
+def _parquet(file: Path, path: str) -> Iterator[Row]:
     try:
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as error:
-        raise ConfigError(f"reading {file} needs pyarrow: pip install 'k2core-training[parquet]'", "data.files") from error
+        raise ConfigError(f"reading {file} needs pyarrow: pip install 'k2core-training[parquet]'", path) from error
     number = 0
     try:
         with parquet.ParquetFile(file) as opened:

@@ -15,24 +15,25 @@ from ..data.rows import rows
 
 FIELDS = ("reward_model", "prompt")
 """By which such a row is known."""
+WHERE = "trainer.tasks"
 
 
 def is_verl(path: Path) -> bool:
     """Whether the first row of a file is in verl's layout."""
-    first = next(rows([path]), None)
+    first = next(rows([path], WHERE), None)
     return first is not None and isinstance(first.value, Mapping) and all(name in first.value for name in FIELDS)
 
 
 def tasks(path: Path, answer_format: str = "auto") -> Iterator[Task]:
     """The tasks of a file, in its order. Raises `ConfigError` with the row's number for one that is none."""
-    for row in rows([path]):
+    for row in rows([path], WHERE):
         if row.fault:
-            raise ConfigError(f"{row.place}: {row.fault}: {row.detail}", "trainer.tasks")
+            raise ConfigError(f"{row.place}: {row.fault}: {row.detail}", WHERE)
         try:
             yield task_of(row.value, answer_format)
         except (Unusable, ValueError) as error:
             detail = getattr(error, "detail", "")
-            raise ConfigError(f"{row.place}: {error}{f': {detail}' if detail else ''}", "trainer.tasks") from error
+            raise ConfigError(f"{row.place}: {error}{f': {detail}' if detail else ''}", WHERE) from error
 
 
 def task_of(row: Any, answer_format: str = "auto") -> Task:
