@@ -19,7 +19,10 @@ class Drawn:
     plan: str
     """What to do, without a number: two or three short numbered lines."""
     key: str
-    """What makes two problems the same, however they are worded; it decides on the split."""
+    """What makes two problems the same, however they are worded; it decides on the split.
+
+    The order of two fractions and the letters of a formula count, so such twins may be on two sides (`benchmarks/twins.py`).
+    """
 
     @property
     def trace(self) -> str:

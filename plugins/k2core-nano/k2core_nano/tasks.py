@@ -33,7 +33,7 @@ class Numbered(NamedTuple):
 
 class NanoConfig(PluginConfig):
     levels: tuple[int, ...] = TAUGHT
-    """Levels that are drawn in turn, of 1, 2 and 3; `NAME@LEVEL` in a name wins over it."""
+    """Levels that are drawn in turn, of 1 to 4; `NAME@LEVEL` in a name wins over it."""
     size: int = Field(default=1000, ge=1)
     """Most problems of a family where the caller sets no limit."""
 
@@ -91,6 +91,15 @@ def wanted(name: str, levels: Sequence[int] = TAUGHT) -> list[tuple[str, tuple[i
     return found
 
 
+def _digest(family: str, key: str) -> bytes:
+    return hashlib.sha256(f"{family} {key}".encode()).digest()
+
+
+def side(family: str, key: str) -> int:
+    """The number of the split in which the problem of a family with this key is."""
+    return _SHARES[_digest(family, key)[0] % 4]
+
+
 def items(family: str, levels: Sequence[int], split: int, seed: int) -> Iterator[Numbered]:
     """Items of one split, the levels in turn; each problem once, however worded, until no new one comes.
 
@@ -100,9 +109,9 @@ def items(family: str, levels: Sequence[int], split: int, seed: int) -> Iterator
     vain = 0
     for index in itertools.count():
         level = levels[index % len(levels)]
-        drawn = draw(family, level, seed, index)
-        digest = hashlib.sha256(f"{family} {drawn.key}".encode()).digest()
-        if digest in seen or _SHARES[digest[0] % 4] != split:
+        drawn = draw(family, level, seed, index, index // len(levels))
+        digest = _digest(family, drawn.key)
+        if digest in seen or side(family, drawn.key) != split:
             vain += 1
             if vain > _VAIN:
                 return

@@ -4,12 +4,13 @@
 #   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo blend draft ship; also: grpo_from_base
 #                                                       grpo_short evaluate
 #
-# Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command.
+# Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command, PYTHON its own.
 set -eu
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${WORK:-runs/nano}
 K2=${K2:-k2}
+PYTHON=${PYTHON:-$(dirname "$(command -v "$K2")")/python}
 ROWS=${ROWS:-30000}
 STEPS=${STEPS:-100}
 CELL=${CELL:-408}
@@ -71,7 +72,11 @@ draft() {
 # into the distribution: the adapter in 16 bits, the draft model for both decoders
 ship() {
     "$K2" models export "$WORK/blended/adapter" --out "$PACKAGE/adapter"
-    rm -rf "$PACKAGE/draft" && cp -r "$WORK/draft/model" "$PACKAGE/draft" && chmod -R a+rX "$PACKAGE/draft"
+    rm -rf "$PACKAGE/draft.new"
+    cp -r "$WORK/draft/model" "$PACKAGE/draft.new"
+    chmod -R a+rX "$PACKAGE/draft.new"
+    rm -rf "$PACKAGE/draft"
+    mv "$PACKAGE/draft.new" "$PACKAGE/draft"
     "$K2" models export "$WORK/draft/model" --out "$PACKAGE/draft/model.gguf" --type q8_0
 }
 
@@ -117,10 +122,11 @@ evaluate() {
     done
     for arm in plan best-of-n both; do compared blended "nano/$arm"; done
     for stage in base base-rewarded grpo-from-base grpo-from-base-rewarded; do
-        if [ -d "$WORK/eval/$stage" ]; then python3 "$HERE/../benchmarks/answers.py" "$WORK/eval/$stage"; fi
+        if [ -d "$WORK/eval/$stage" ]; then "$PYTHON" "$HERE/../benchmarks/answers.py" "$WORK/eval/$stage"; fi
     done
-    if [ -d "$WORK/grpo-from-base" ]; then python3 "$HERE/../benchmarks/quarters.py" "$WORK/grpo-from-base"; fi
-    python3 "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
+    if [ -d "$WORK/grpo-from-base" ]; then "$PYTHON" "$HERE/../benchmarks/quarters.py" "$WORK/grpo-from-base"; fi
+    "$PYTHON" "$HERE/../benchmarks/twins.py" "$WORK/eval/blended" --seed 9
+    "$PYTHON" "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
 }
 
 mkdir -p "$WORK"

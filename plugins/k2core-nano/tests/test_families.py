@@ -200,6 +200,14 @@ def test_items_do_not_depend_on_the_process() -> None:
     assert seen == {here + "\n"}
 
 
+def test_problems_in_other_words_are_as_hard_in_turn_beside_other_levels() -> None:
+    """The two difficulties of level 4 alternate among its own items, however many levels take turns."""
+    for levels in ((4,), (1, 4), (4, 1), (1, 2, 3, 4)):
+        found = itertools.islice(items("truth-table", levels, SPLITS["train"], 0), 200)
+        hard = ["(" in item.drawn.key for item in found if item.level == REWORDED]  # a second operation
+        assert 0.3 < sum(hard) / len(hard) < 0.7, levels
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_there_are_thousands_and_splits_share_none(family: str) -> None:
     found = {

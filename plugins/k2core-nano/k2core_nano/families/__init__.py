@@ -45,13 +45,16 @@ FAMILIES = {
 }
 
 
-def draw(family: str, level: int, seed: int, index: int) -> Drawn:
-    """Item `index` of a family at a level: the same in every process. Raises `ValueError` for an unknown family or level."""
+def draw(family: str, level: int, seed: int, index: int, turn: int | None = None) -> Drawn:
+    """Item `index` of a family at a level: the same in every process. Raises `ValueError` for an unknown family or level.
+
+    `turn`: its number among those of its level, where levels take turns; level 4 is as hard as 1 and 2 by turns.
+    """
     if family not in FAMILIES:
         raise ValueError(f"there is no family {family!r}; there are: {', '.join(FAMILIES)}")
     if level not in LEVELS:
         raise ValueError(f"there is no level {level}; there are: {', '.join(map(str, LEVELS))}")
     name = f"k2-nano {family} {level} {seed} {index}"
     if level == REWORDED:
-        return FAMILIES[family].draw(Reworded(name), 1 + index % 2)
+        return FAMILIES[family].draw(Reworded(name), 1 + (index if turn is None else turn) % 2)
     return FAMILIES[family].draw(random.Random(name), level)

@@ -43,9 +43,12 @@ _OPERATIONS: dict[str, Callable[[bool, bool], bool]] = {
 }
 
 
+LETTERS = ("AB", "PQ", "XY", "ST", "MN", "CD", "GH", "KL")
+
+
 def truth_table(draw: Random, level: int) -> Drawn:
     """How many rows of the truth table of a formula of two letters are true or false; of one operation on level 1, of two above."""
-    letters = draw.choice(("AB", "PQ", "XY", "ST", "MN", "CD", "GH", "KL"))
+    letters = draw.choice(LETTERS)
     places = [*draw.sample(range(2), 2), draw.randint(0, 1)][: 2 if level == 1 else 3]
     negated = [draw.random() < 0.4 for _ in places]
     names = ("and", "or") if level == 2 else ("and", "or", "xor", "implies")
