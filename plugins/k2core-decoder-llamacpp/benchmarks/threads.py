@@ -1,4 +1,5 @@
-"""How many threads pay, idle and beside busy loops: tokens/s of one sequence, and how long loading holds up the event loop.
+"""How many threads pay, idle, beside busy loops, and beside a second model in the process that does nothing: tokens/s of one
+sequence; and how long loading holds up the event loop.
 
 `python benchmarks/threads.py [REPEATS]`. Cells are interleaved; each figure is the median of the repeats. libgomp's own
 settings can be tried from outside: `OMP_WAIT_POLICY=passive python benchmarks/threads.py`.
@@ -20,6 +21,7 @@ from k2core import DecodeRequest, Message, PipelineConfig, Runtime
 THREADS = (1, 2, 0)
 """0 is the decoder's own choice."""
 BUSY = (0, 1, 2)
+BESIDE = "an idle model"
 REQUEST = DecodeRequest(messages=(Message(role="user", content="Tell a long story."),), max_tokens=64, seed=1)
 
 
@@ -46,11 +48,11 @@ async def longest_stall(stop: asyncio.Event) -> float:
     return longest
 
 
-async def measure(threads: int) -> tuple[float, float]:
-    """Tokens/s, and the stall while the model loaded."""
-    config = PipelineConfig.from_dict(
-        {"decoders": {"solver": {"use": "llamacpp", "threads": threads, "parallel": 1, "context": 512}}}
-    )
+async def measure(threads: int, models: int = 1) -> tuple[float, float]:
+    """Tokens/s, and the stall while the models loaded; only one of them is asked, once all have been."""
+    options = {"use": "llamacpp", "threads": threads, "parallel": 1}
+    decoders = {name: {**options, "context": 512 + 256 * place} for place, name in enumerate(("solver", "other")[:models])}
+    config = PipelineConfig.from_dict({"decoders": decoders})
     stop = asyncio.Event()
     watch = asyncio.create_task(longest_stall(stop))
     await asyncio.sleep(0)
@@ -58,13 +60,15 @@ async def measure(threads: int) -> tuple[float, float]:
         stop.set()
         stall = await watch
         async with runtime.open("x") as run:
+            for name in decoders:
+                await run.decode(REQUEST.model_copy(update={"max_tokens": 2, "decoder": name}))
             began = time.perf_counter()
             [completion] = await run.decode(REQUEST)
             return completion.tokens / (time.perf_counter() - began), stall
 
 
 def main(repeats: int) -> None:
-    rates, stalls = defaultdict[tuple[int, int], list[float]](list), list[float]()
+    rates, stalls = defaultdict[tuple[int, int | str], list[float]](list), list[float]()
     for _ in range(repeats):
         for busy in BUSY:
             for threads in THREADS:
@@ -72,9 +76,12 @@ def main(repeats: int) -> None:
                     rate, stall = asyncio.run(measure(threads))
                 rates[threads, busy].append(rate)
                 stalls += [stall] if busy == 0 else []
-    print("threads  " + "".join(f"{busy} busy loops  " for busy in BUSY))
+        for threads in THREADS:
+            rates[threads, BESIDE].append(asyncio.run(measure(threads, models=2))[0])
+    print("threads  " + "".join(f"{busy} busy loops  " for busy in BUSY) + BESIDE)
     for threads in THREADS:
-        print(f"{threads or 'chosen':>7}  " + "".join(f"{statistics.median(rates[threads, busy]):12.0f}  " for busy in BUSY))
+        row = [statistics.median(rates[threads, beside]) for beside in (*BUSY, BESIDE)]
+        print(f"{threads or 'chosen':>7}  " + "".join(f"{rate:12.0f}  " for rate in row))
     print(f"loading held the event loop up for {statistics.median(stalls):.2f} s on an idle machine")
 
 

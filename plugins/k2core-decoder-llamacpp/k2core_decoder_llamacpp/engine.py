@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +61,13 @@ class Key:
 class Engine:
     """A loaded model. All its methods block, and may be called from any thread but an event loop's."""
 
-    def __init__(self, key: Key, header: gguf.Gguf) -> None:
+    def __init__(self, key: Key, header: gguf.Gguf, others: Collection[int] = ()) -> None:
+        """`others`: the option `threads` of each engine that there is in the process besides."""
         self.key, self.header = key, header
         self.config = key.config
         self.slots = Slots(self.config.parallel)
-        self.threads = 0
+        self.threads, self.prompt_threads = 0, 0
+        """That decode, and that read prompts."""
         self.loads = 0
         """How many times the model was loaded: once, and once more whenever the number of threads had to change."""
         self._gate = threading.Lock()
@@ -73,7 +75,8 @@ class Engine:
         self._loaded = 0.0
         self._server: xllamacpp.Server | None = None
         self._looked = cores.now()
-        self._load(self.config.threads or cores.measure())
+        free = self.config.threads or cores.measure()
+        self._load(self.config.threads or min(free, share(others)), free)
 
     @property
     def context(self) -> int:
@@ -112,41 +115,61 @@ class Engine:
             self._server = None
 
     def _adapt(self) -> None:
-        """Load again with another number of threads, when others have taken cores or left them since the last look."""
+        """Load again with another number of threads, when other processes or other engines have taken cores or left them."""
+        most = share([one.config.threads for one, _ in list(_engines.values()) if one is not self])
+        free = self._free()
+        changed = (min(most, free), free) != (self.threads, self.prompt_threads)
+        if self.threads > most or (changed and time.monotonic() - self._loaded > RELOAD_AFTER):
+            self._server = None
+            self._load(min(most, free), free)
+
+    def _free(self) -> int:
+        """Threads for the cores that other processes leave free; as at the last look where it is not yet time for another."""
         before, after = self._looked, cores.now()
         if before is None or after is None or after.at - before.at < RECHECK_AFTER:
-            return
+            return self.prompt_threads
         if after.at - before.at > STALE_AFTER:
-            wanted = cores.measure()
+            free = cores.measure()
         else:
-            wanted = cores.threads_for(cores.free_cores(before, after, cores.logical_cores()), cores.usable_cores())
+            free = cores.threads_for(cores.free_cores(before, after, cores.logical_cores()), cores.usable_cores())
         self._looked = cores.now()
-        if wanted != self.threads and time.monotonic() - self._loaded > RELOAD_AFTER:
-            self._server = None
-            self._load(wanted)
+        return free
 
-    def _load(self, threads: int) -> None:
+    def _load(self, threads: int, prompt_threads: int) -> None:
         import xllamacpp
 
         with _private_socket() as socket:
             try:
-                server = xllamacpp.Server(parameters(self.config, threads, socket))
+                server = xllamacpp.Server(parameters(self.config, threads, socket, prompt_threads))
             except RuntimeError as error:
                 raise RuntimeError(f"llama.cpp cannot load {self.key.path}: {_diagnose(self.config)}") from error
         server.handle_metrics()  # comes back when the main loop runs; freeing a server before that hangs for ever
-        self._server, self.threads, self._loaded = server, threads, time.monotonic()
+        self._server, self._loaded = server, time.monotonic()
+        self.threads, self.prompt_threads = threads, prompt_threads
         self.loads += 1
 
 
-def parameters(config: LlamaCppConfig, threads: int, socket: str, verbosity: int = -1) -> xllamacpp.CommonParams:
-    """llama.cpp's settings; `config.model` is a path."""
+def share(others: Collection[int]) -> int:
+    """The most threads that decode in an engine that chooses their number; `others`: option `threads` of the process's others.
+
+    OpenMP gives each a team that stays. Once all of them, the main thread counted once, have more threads than there are logical
+    cores, GNU's lets all that wait sleep at once, whoever works, and they are woken hundreds of times a token.
+    """
+    left = cores.logical_cores() - 1 - sum(threads - 1 for threads in others if threads)
+    return 1 + max(0, left) // (1 + sum(not threads for threads in others))
+
+
+def parameters(
+    config: LlamaCppConfig, threads: int, socket: str, prompt_threads: int = 0, verbosity: int = -1
+) -> xllamacpp.CommonParams:
+    """llama.cpp's settings; `config.model` is a path. `prompt_threads` 0: as many as decode."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = config.model
     params.n_ctx, params.n_parallel = config.context * config.parallel, config.parallel
     params.n_batch = params.n_ubatch = PROMPT_BATCH
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads, prompt_threads or threads
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(os.path.expanduser(a.path), a.scale) for a in config.lora]
     params.chat_template = config.chat_template
     params.prefill_assistant = False  # a last assistant message is continued when the request says so, and only then
@@ -210,7 +233,7 @@ def acquire(path: Path, config: LlamaCppConfig) -> Engine:
     key = Key.of(path, config)
     with _lock:
         engine, users = _engines.get(key, (None, 0))
-        engine = engine or Engine(key, header)
+        engine = engine or Engine(key, header, [one.config.threads for one, _ in _engines.values()])
         _engines[key] = engine, users + 1
         return engine
 

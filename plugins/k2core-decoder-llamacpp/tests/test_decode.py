@@ -263,6 +263,7 @@ def test_threads_follow_the_machine(model: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cores, "threads_for", lambda free, cores: next(wanted))
     monkeypatch.setattr(engine, "RECHECK_AFTER", 0.0)
     monkeypatch.setattr(engine, "RELOAD_AFTER", 0.0)
+    monkeypatch.setattr(cores, "logical_cores", lambda: 2)
     loaded = engine.acquire(model, LlamaCppConfig(context=64, parallel=1))
     body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 1}
     seen = [loaded.threads]
@@ -274,6 +275,36 @@ def test_threads_follow_the_machine(model: Path, monkeypatch: pytest.MonkeyPatch
     assert (seen, loaded.loads) == ([1, 2, 2], 2)
     with pytest.raises(RuntimeError, match="unloaded"):
         loaded.generate(body, lambda chunk: False)
+
+
+def test_models_loaded_together_share_the_cores(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more threads than cores in a process they wait asleep; so the first gives some up at its next request, for a time."""
+    monkeypatch.setattr(cores, "measure", lambda: 4)
+    monkeypatch.setattr(cores, "threads_for", lambda free, cores: 4)
+    monkeypatch.setattr(cores, "logical_cores", lambda: 4)
+    monkeypatch.setattr(engine, "RECHECK_AFTER", 0.0)
+    body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 1}
+
+    def asked(loaded: engine.Engine) -> int:
+        time.sleep(0.01)
+        loaded.generate(body, lambda chunk: False)
+        return loaded.threads
+
+    first = engine.acquire(model, LlamaCppConfig(context=64, parallel=1))
+    assert asked(first) == 4
+    second = engine.acquire(model, LlamaCppConfig(context=128, parallel=1))
+    monkeypatch.setattr(engine, "RECHECK_AFTER", 10.0)  # a look at others is not due
+    assert (second.threads, asked(first), asked(second)) == (2, 2, 2)
+    assert (first.prompt_threads, second.prompt_threads) == (4, 4)
+    monkeypatch.setattr(engine, "RECHECK_AFTER", 0.0)
+    chosen = engine.acquire(model, LlamaCppConfig(context=192, parallel=1, threads=3))
+    assert (chosen.threads, asked(first), asked(second)) == (3, 1, 1)
+    engine.release(chosen)
+    engine.release(second)
+    assert asked(first) == 1  # for a while
+    monkeypatch.setattr(engine, "RELOAD_AFTER", 0.0)
+    assert asked(first) == 4
+    engine.release(first)
 
 
 def test_a_template_that_opens_the_reasoning(stand: Any, request_for: Any) -> None:
