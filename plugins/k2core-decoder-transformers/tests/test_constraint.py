@@ -60,6 +60,14 @@ def test_a_draft_is_cut_where_the_schema_ends_it():
     assert constraint.fit(good) == good
 
 
+def test_a_schema_that_outgrows_its_limits_says_so():
+    names = [{f"p{i}": {"type": "string"}, **{f"q{j}": {"type": "string", "maxLength": j} for j in range(20)}} for i in range(60)]
+    constraint = GRAMMAR.constraint({"anyOf": [{"type": "object", "properties": each} for each in names]})
+    (token,) = TOKENIZER.encode('{"')
+    with pytest.raises(ValueError, match=r"the JSON schema cannot be followed: .*max is"):
+        constraint.advance(token)
+
+
 def test_rollback_takes_back():
     constraint = GRAMMAR.constraint(SCHEMAS[0])
     before = constraint.allowed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from k2core_decoder_transformers import Transformers
 from k2core_decoder_transformers.engine import crew, pool
+from k2core_decoder_transformers.engine.core import Engine
 from k2core_decoder_transformers.engine.crew import Crew
 
 from k2core import Completion, DecodeRequest, Message, PipelineConfig, Problem, Runtime
@@ -184,7 +186,7 @@ def test_requests_at_work_end_with_the_weights_they_began_with(folders: tuple[Pa
             expected = scores((await run.decode(many))[0])
         after = await fresh(two)
         async with runtime(one) as made, made.open("x") as run:
-            engine = made._pipeline.decoder("solver").plugin._engine  # type: ignore[attr-defined] # known to be Transformers
+            engine = held(made)
             engine.failing = lambda: time.sleep(0.02)  # steps that are slow enough to be met at work
             first = asyncio.create_task(run.decode(many))
             await asyncio.sleep(0.02)
@@ -204,12 +206,96 @@ def test_requests_at_work_end_with_the_weights_they_began_with(folders: tuple[Pa
     asyncio.run(main())
 
 
+def held(made: Runtime) -> Engine:
+    return made._pipeline.decoder("solver").plugin._engine  # type: ignore[attr-defined,no-any-return] # known to be Transformers
+
+
+def test_requests_at_work_end_where_they_began_whatever_others_do_with_the_shared_engine(folders: tuple[Path, Path]) -> None:
+    one, two = folders
+    many = REQUEST.model_copy(update={"logprobs": 1, "max_tokens": 90, "n": 4})
+
+    async def main() -> None:
+        async with runtime(one) as plain, plain.open("x") as run:
+            expected = scores((await run.decode(many))[0])
+        after = await fresh(two)
+        other = runtime(one)
+        await other.start()
+        async with runtime(one) as made, made.open("x") as run:
+            engine, begun, go_on = held(made), asyncio.Event(), threading.Event()
+            assert engine is held(other)
+            loop = asyncio.get_running_loop()
+            engine.failing = lambda: (loop.call_soon_threadsafe(begun.set), go_on.wait(20))[0]
+            first = asyncio.create_task(run.decode(many))
+            await begun.wait()
+            await made.load_weights("solver", weights_of(two))
+            assert scores(await decoded(made)) == after
+            stopping = asyncio.create_task(other.stop())
+            await asyncio.sleep(0.05)
+            go_on.set()
+            await stopping
+            assert scores((await first)[0]) == expected
+            assert [engine for engine, _ in pool._engines.values()] == [held(made)]  # the other one is freed
+        assert not pool._engines
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("late", ["detach", "_made"])
+def test_stopped_while_it_gets_a_model_of_its_own_it_leaves_the_others(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """Early, when it is about to look whether others share the engine; and later, when it has begun to load another."""
+    begun, work = threading.Event(), getattr(pool, late)
+
+    def slow(*given: Any) -> Any:
+        begun.set()
+        time.sleep(0.2)
+        return work(*given)
+
+    async def main() -> None:
+        before = await fresh(folders[0])
+        async with runtime(folders[0]) as other:
+            trained = runtime(folders[0])
+            await trained.start()
+            monkeypatch.setattr(pool, late, slow)
+            loading = asyncio.create_task(trained.load_weights("solver", weights_of(folders[1])))
+            assert await asyncio.to_thread(begun.wait, 10)
+            await trained.stop()
+            with pytest.raises(PluginError, match="stopped"):
+                await loading
+            monkeypatch.undo()
+            assert scores(await decoded(other)) == before
+            assert list(pool._engines.values()) == [(held(other), 1)]
+        assert not pool._engines
+
+    asyncio.run(main())
+
+
+def test_taken_over_in_part_nothing_of_earlier_prompts_is_used(folders: tuple[Path, Path]) -> None:
+    """As memory runs out, say: whatever the weights are now, keys and values are not of them."""
+
+    def fail(arrays: Any) -> None:
+        raise MemoryError("no memory")
+
+    async def main() -> None:
+        async with runtime(folders[0]) as made:
+            await decoded(made)
+            assert held(made).kept.nbytes > 0
+            held(made).forward.take = fail  # type: ignore[method-assign] # what it would do in the middle
+            with pytest.raises(PluginError, match="no memory"):
+                await made.load_weights("solver", weights_of(folders[1]))
+            assert held(made).kept.nbytes == 0
+
+    asyncio.run(main())
+
+
 def test_cancelled_while_it_waits_it_changes_nothing(folders: tuple[Path, Path]) -> None:
     one, two = folders
 
     async def main() -> None:
         before = await fresh(one)
         async with runtime(one) as made, made.open("x") as run:
+            held(made).failing = lambda: time.sleep(0.02)  # steps that are slow enough to be met at work
             first = asyncio.create_task(run.decode(REQUEST.model_copy(update={"max_tokens": 90, "n": 4, "temperature": 1.0})))
             await asyncio.sleep(0.01)
             loading = asyncio.create_task(made.load_weights("solver", weights_of(two)))
@@ -241,6 +327,10 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(folders: tuple[Path, P
         ({k: v for k, v in right.items() if k != name}, rf"1 missing \({name}\)"),
         ({**right, name: right[name].T}, rf"{name} is \(32, 64\), it must be \(64, 32\)"),
         ({**right, name: 1.0}, f"{name} is no array"),
+        ({**right, name: right[name].detach().numpy()[::-1]}, f"{name} cannot be read: .*stride"),
+        ({**right, name: right[name].detach().numpy().astype(object)}, f"{name} cannot be read: .*object"),
+        ({**right, name: right[name].to("meta")}, f"{name} cannot be read: it has no values"),
+        ({**right, name: right[name].to_sparse()}, f"{name} cannot be read: its layout is torch.sparse_coo"),
         (str(tmp_path / "empty"), "there are no weights in"),
         (str(tmp_path / "nowhere"), "there are no weights in"),
         (str(torn), "model.safetensors cannot be read"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from k2core_decoder_transformers.sampling.drawing import draw, draw_together
+from k2core_decoder_transformers.sampling.drawing import NONE, draw, draw_together
 from k2core_decoder_transformers.sampling.noise import Noise, exponential, hashed, hashed_all, log_exponential
 from k2core_decoder_transformers.sampling.warp import Warp, kept, warped
 
@@ -83,6 +83,15 @@ def test_a_greedy_row_takes_the_largest_logit_whatever_the_noise(way):
         drawn = way(logits, warps, keys(3))
         assert drawn[0] == logits[0].argmax()
         assert drawn[2] == logits[2].argmax()
+
+
+@pytest.mark.parametrize("way", [draw, draw_together])
+@pytest.mark.parametrize("warp", [Warp(0.0), *WARPS])
+def test_a_row_whose_scores_are_no_numbers_has_no_token_and_the_others_have_theirs(way, warp: Warp):
+    logits = torch.randn(3, 500)
+    expected = way(logits, [warp] * 3, keys(3))
+    logits[1] = math.nan
+    assert way(logits, [warp] * 3, keys(3)) == [expected[0], NONE, expected[2]]
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3, 3.0, 12.0])
@@ -204,7 +213,35 @@ class Drawn:
     warp: Warp
     noise: Noise
     ids: list[int]
-    constraint: None = None
+    constraint: object = None
+
+
+class Allows:
+    """A constraint that allows one token, or none of them all."""
+
+    def __init__(self, token: int | None) -> None:
+        self.token = token
+
+    def allowed(self, draft: list[int]) -> torch.Tensor:
+        if self.token is None:
+            raise ValueError("it cannot be followed")
+        return (torch.arange(50) == self.token).expand(1 + len(draft), -1)
+
+
+def test_all_choices_drawn_together_are_as_each_alone_and_one_that_fails_is_no_others_trouble():
+    """Together is how it is done on a GPU."""
+    from k2core_decoder_transformers.engine import job
+
+    constraints = [None, Allows(3), Allows(None), None]
+    asked = [(Drawn(Warp(1.0), Noise(place), [1], each), []) for place, each in enumerate(constraints)]
+    parts = [torch.randn(1, 50) for _ in asked]
+    alone = job.draw(asked, parts)  # type: ignore[arg-type] # reason: stand-ins for choices
+    allowed = [job._tried(job._allowed, *each, part) for each, part in zip(asked, parts, strict=True)]  # type: ignore[arg-type]
+    together = job._together(asked, parts, allowed)  # type: ignore[arg-type] # reason: as above
+    for found in (together, alone):
+        assert isinstance(found.pop(2), ValueError)
+    assert together == alone
+    assert alone[1] == [3]
 
 
 def test_what_follows_a_draft_that_failed_is_not_drawn(monkeypatch: pytest.MonkeyPatch):
@@ -221,9 +258,9 @@ def test_what_follows_a_draft_that_failed_is_not_drawn(monkeypatch: pytest.Monke
         return draw(logits, warps, keys)
 
     monkeypatch.setattr(drawing, "draw", counted)
-    assert job.draw([(choice, whole[:5])], logits) == [whole]  # type: ignore[list-item] # reason: a stand-in for a choice
+    assert job.draw([(choice, whole[:5])], [logits]) == [whole]  # type: ignore[list-item] # reason: a stand-in for a choice
     assert sum(rows) == 6
     rows.clear()
     wrong = [*whole[:2], (whole[2] + 1) % 50, *whole[3:5]]
-    assert job.draw([(choice, wrong)], logits) == [whole[:3]]  # type: ignore[list-item] # reason: as above
+    assert job.draw([(choice, wrong)], [logits]) == [whole[:3]]  # type: ignore[list-item] # reason: as above
     assert sum(rows) == 3

@@ -15,6 +15,7 @@ import torch
 from ..model import forward_for
 from ..model.batch import Batch, Rows
 from ..model.cache import Cache, rounded
+from ..sampling.drawing import NONE
 from ..speculation.records import Step
 from .crew import Crew, disband
 from .inbox import Inbox
@@ -55,6 +56,7 @@ class Engine:
         self._numbers = itertools.count()
         self._made_grammar: Grammar | None = None
         self.inbox = Inbox()
+        self._new: deque[Job | Swap] = deque()
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._thread = threading.Thread(target=self._work, name="k2core-transformers", daemon=True)
@@ -89,20 +91,40 @@ class Engine:
 
     @torch.inference_mode()  # also when slots are freed: what was made within it must not be changed outside
     def _work(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            self._give_up(error)
+
+    def _serve(self) -> None:
         self._crew = Crew(self.config.threads)
         while True:
             busy = bool(self._waiting or self._running)
             if not busy:
                 disband()
             closed, new = self.inbox.take(busy)
-            for item in new:
-                self._receive(item)
+            self._new.extend(new)
+            while self._new:
+                self._receive(self._new.popleft())
             if closed:
                 for job in [*self._waiting, *self._running]:
                     self._end(job, RuntimeError("the model is being unloaded"))
                 return
             self._crew.look()
             self._turn()
+
+    def _give_up(self, error: BaseException) -> None:
+        """The thread ends of something that nobody foresaw: all who wait for it are told, and so is whoever comes later."""
+        log.error("the engine's thread has ended: %s", repr(error))
+        told = RuntimeError(f"the engine's thread has ended, the decoder must be started anew: {error!r}")
+        self.inbox.close(str(told))
+        _, left = self.inbox.take(busy=True)
+        for item in [*self._running, *self._waiting, *self._new, *left]:
+            item.ended(told)
+        for items in (self._running, self._waiting, self._new):
+            items.clear()
+        self.slots.clear()
+        self.kept.clear()
 
     def _receive(self, item: Job | Swap) -> None:
         try:
@@ -116,22 +138,26 @@ class Engine:
             item.ended(error)
 
     def _swap(self, swap: Swap) -> None:
-        with torch.inference_mode(False):  # the model's parameters are ordinary tensors, and stay so
-            self.forward.take(fitting(self.loaded.model, swap.weights))
-        self.kept.clear()
+        arrays = fitting(self.loaded.model, swap.weights)
+        try:
+            with torch.inference_mode(False):  # the model's parameters are ordinary tensors, and stay so
+                self.forward.take(arrays)
+        finally:
+            self.kept.clear()
         self._crew.stay()  # who brings weights trains, and is to end in the same weights whoever else computes
         swap.ended(None)
 
     def _turn(self) -> None:
-        for job in [*self._waiting, *self._running]:
-            if job.cancelled:
-                self._end(job, None)
         try:
+            for job in [*self._waiting, *self._running]:
+                if job.cancelled:
+                    self._end(job, None)
             self._admit()
             if self._running:
                 self._step()
         except Exception as error:  # out of memory, say: the requests of this step fail, the engine goes on
             log.warning("a step failed: %s", repr(error))  # not the error itself: a log that is kept would keep its frames
+            self.slots.clear()  # first: of what the holders have, some may be made anew already, and some not
             for job in list(self._running):
                 self._end(job, error)
             self.kept.clear()
@@ -141,30 +167,38 @@ class Engine:
     def _admit(self) -> None:
         """Further choices of requests at work first, then new requests, first come, first served."""
         for job in self._running:
-            while job.waiting and job.logits is not None and self.slots.fits(job):
-                self._join(job)
+            if job.logits is not None:
+                self._spread(job)
         while self._waiting and self.slots.fits(self._waiting[0]):
             job = self._waiting.popleft()
             job.admitted = time.monotonic()
             self._running.append(job)
             self.slots.enter(job)
+        self.slots.fit()
 
-    def _join(self, job: Job, place: Job | Choice | None = None) -> None:
-        """Give the next choice a slot with the prompt in it: the place of another holder, or a copy."""
-        choice = job.waiting.popleft()
-        if place is not None:
-            self.slots.replace(place, choice)
-        else:
-            source = next(other.slot for other in job.choices if other.slot is not None)
-            self.slots.enter(choice)
+    def _spread(self, job: Job) -> None:
+        """Give as many of the waiting choices as fit a slot, with a copy of the prompt in it."""
+        if not job.waiting:
+            return
+        source, new = next(choice.slot for choice in job.choices if choice.slot is not None), list[Choice]()
+        while job.waiting and self.slots.fits(job):
+            new.append(job.waiting.popleft())
+            self.slots.enter(new[-1])
+        self.slots.fit()
+        for choice in new:
             assert choice.slot is not None
-            self.cache.fit(len(self.slots.owners), max(len(job.prompt), self._longest()))
             self.cache.copy(source, choice.slot, len(job.prompt))
+            self._opened(choice)
+
+    def _replace(self, job: Job, place: Job | Choice) -> None:
+        """The next choice takes over the slot of a holder that needs it no more, and the prompt in it."""
+        choice = job.waiting.popleft()
+        self.slots.replace(place, choice)
+        self._opened(choice)
+
+    def _opened(self, choice: Choice) -> None:
         if self.speculation is not None:
             self.speculation.open(choice)
-
-    def _longest(self) -> int:
-        return max((owner.length for owner in self.slots.owners), default=0)
 
     def _step(self) -> None:
         asked = self._drafts()
@@ -181,7 +215,7 @@ class Engine:
         if rows:
             if self.failing is not None:
                 self.failing()
-            self.cache.fit(len(self.slots.owners), self._longest())
+            self.slots.fit()
             batch = Batch(rows, self.cache)
             logits = self.forward(batch)
             parts = [logits[at : at + row.wanted] for row, at in zip(rows, batch.first_logit, strict=True)]
@@ -208,7 +242,6 @@ class Engine:
             if job.slot is None or left <= 0:
                 continue
             if job.filled == 0:
-                self.cache.fit(len(self.slots.owners), max(len(job.prompt), self._longest()))
                 if not self.slots.reuse(job):
                     continue
                 if job.logits is not None:
@@ -228,9 +261,8 @@ class Engine:
 
     def _prompt_done(self, job: Job) -> None:
         """The first choice takes the prompt's slot, others that fit get copies."""
-        self._join(job, job)
-        while job.waiting and self.slots.fits(job):
-            self._join(job)
+        self._replace(job, job)
+        self._spread(job)
 
     def _finish(self, asked: list[tuple[Choice, list[int]]], parts: list[torch.Tensor], began: float, prefill: int) -> None:
         """Draw, keep what agrees, and let go who has finished."""
@@ -239,11 +271,13 @@ class Engine:
             asked, parts = [*asked, (choice, [])], [*parts, choice.job.logits]
         if not asked:
             return
-        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-        drawn = draw(asked, logits)
         steps: list[Step] = []
-        for (choice, draft), tokens, raw in zip(asked, drawn, parts, strict=True):
+        for (choice, draft), tokens, raw in zip(asked, draw(asked, parts), parts, strict=True):
+            if choice.slot is None:  # another choice of its request has failed just now
+                continue
             try:
+                if isinstance(tokens, Exception):
+                    raise tokens
                 steps.append(self._keep(choice, draft, tokens, raw))
             except Exception as error:
                 self._end(choice.job, error)
@@ -256,6 +290,8 @@ class Engine:
 
     def _keep(self, choice: Choice, draft: list[int], tokens: list[int], raw: torch.Tensor) -> Step:
         right = agreed(draft, tokens)
+        if tokens[right] == NONE:
+            raise ValueError("the model's scores of the next token are no numbers")
         job, before = choice.job, len(choice.ids)
         taken = choice.take(tokens[: right + 1], self.loaded.eos)
         if job.request.logprobs:
@@ -271,7 +307,7 @@ class Engine:
             self.speculation.close(choice)
         job = choice.job
         if job.waiting:
-            self._join(job, choice)
+            self._replace(job, choice)
         else:
             self.slots.leave(choice)
         if job.done:
@@ -285,12 +321,17 @@ class Engine:
             self._waiting.remove(job)
         else:
             return
-        self.slots.leave(job)
+        try:
+            self._free(job, failed=error is not None)
+        finally:
+            job.waiting.clear()
+            job.logits = None
+            job.ended(error)
+
+    def _free(self, job: Job, failed: bool) -> None:
+        """Keys and values that are no numbers go with their holder: such a choice fails; of an unfinished prompt nobody knows."""
+        self.slots.leave(job, wipe=True)
         for choice in job.choices:
-            if choice.slot is not None:
-                if self.speculation is not None:
-                    self.speculation.close(choice)
-                self.slots.leave(choice)
-        job.waiting.clear()
-        job.logits = None
-        job.ended(error)
+            if self.speculation is not None:
+                self.speculation.close(choice)
+            self.slots.leave(choice, wipe=failed)

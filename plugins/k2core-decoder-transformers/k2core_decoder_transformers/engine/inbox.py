@@ -13,14 +13,14 @@ class Inbox:
     """`take` is for the engine's thread, all else for any."""
 
     def __init__(self) -> None:
-        self._wake, self._closed = threading.Condition(), False
+        self._wake, self._closed = threading.Condition(), ""
         self._items: deque[Job | Swap] = deque()
 
     def put(self, *items: Job | Swap) -> None:
         """All of them at once. Raises `RuntimeError` when it is closed."""
         with self._wake:
             if self._closed:
-                raise RuntimeError("the model has been unloaded")
+                raise RuntimeError(self._closed)
             self._items.extend(items)
             self._wake.notify()
 
@@ -42,9 +42,10 @@ class Inbox:
         if waiting:
             job.ended(None)
 
-    def close(self) -> None:
+    def close(self, why: str = "the model has been unloaded") -> None:
+        """Nothing is let in any more; the first reason given is what `put` tells."""
         with self._wake:
-            self._closed = True
+            self._closed = self._closed or why
             self._wake.notify()
 
     def take(self, busy: bool) -> tuple[bool, list[Job | Swap]]:
@@ -58,4 +59,4 @@ class Inbox:
             taken = list[Job | Swap]()
             while self._items and (self._closed or not (isinstance(self._items[0], Swap) and (busy or taken))):
                 taken.append(self._items.popleft())
-            return self._closed, taken
+            return bool(self._closed), taken

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from k2core.types import DecodeRequest, Finish, TokenLogprob
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..sampling.noise import Noise
     from ..sampling.text import Writer
     from ..sampling.warp import Warp
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -56,6 +58,11 @@ class Job:
     @property
     def length(self) -> int:
         return self.filled
+
+    @property
+    def reach(self) -> int:
+        """Tokens that its slot must have room for: all of the prompt, so that the cache does not grow by chunks."""
+        return len(self.prompt)
 
     @property
     def tokens(self) -> int:
@@ -105,6 +112,11 @@ class Choice:
         """Tokens in the cache, with what the step at hand writes: whoever moves a slot or fits the cache meanwhile keeps it."""
         return len(self.job.prompt) + max(0, len(self.ids) - 1) + self.ahead
 
+    @property
+    def reach(self) -> int:
+        """Tokens that its slot must have room for."""
+        return self.length
+
     def take(self, tokens: Sequence[int], eos: frozenset[int]) -> int:
         """Append tokens up to the one that ends the completion, and tell their text; returns how many were taken."""
         before, text, self.ahead = len(self.ids), "", 0
@@ -137,23 +149,36 @@ Owner = Job | Choice
 """Who holds a slot: a request whose prompt is processed, or a choice."""
 
 
-def draw(asked: Sequence[tuple[Choice, list[int]]], logits: Tensor) -> list[list[int]]:
-    """For each choice the tokens that follow its text and each beginning of its draft; `logits` has their rows in order.
+def draw(asked: Sequence[tuple[Choice, list[int]]], parts: Sequence[Tensor]) -> list[list[int] | Exception]:
+    """For each choice the tokens that follow its text and each beginning of its draft; `parts` are their rows of logits.
 
     On the CPU no more of them than agree with the draft, and the one that follows: what comes later would be thrown away.
-    A token depends on its row of logits, its choice's seed and its position only, whoever else is in the batch.
+    A token depends on its row of logits, its choice's seed and its position only, whoever else is in the batch. So does a failure,
+    of a schema that cannot be followed any further, say: that choice has the exception in place of its tokens.
     """
-    from ..sampling.drawing import draw as race
+    allowed = [_tried(_allowed, choice, draft, part) for (choice, draft), part in zip(asked, parts, strict=True)]
+    if parts[0].is_cuda:
+        return _together(asked, parts, allowed)
+    return [
+        part if isinstance(part, Exception) else _tried(_along, choice, draft, part)
+        for (choice, draft), part in zip(asked, allowed, strict=True)
+    ]
 
-    logits = _constrained(asked, logits)
-    if not logits.is_cuda:
-        ends = list(accumulate(len(draft) + 1 for _, draft in asked))
-        parts = [logits[end - len(draft) - 1 : end] for (_, draft), end in zip(asked, ends, strict=True)]
-        return [_along(choice, draft, part) for (choice, draft), part in zip(asked, parts, strict=True)]
-    rows = [(choice, len(choice.ids) + j) for choice, draft in asked for j in range(len(draft) + 1)]
-    warps, keys = [choice.warp for choice, _ in rows], [choice.noise.key(at) for choice, at in rows]
-    taken = iter(race(logits, warps, keys))
-    return [[next(taken) for _ in range(len(draft) + 1)] for _, draft in asked]
+
+def _tried(work: Callable[[Choice, list[int], Tensor], T], choice: Choice, draft: list[int], logits: Tensor) -> T | Exception:
+    try:
+        return work(choice, draft, logits)
+    except Exception as error:
+        return error
+
+
+def _allowed(choice: Choice, draft: list[int], logits: Tensor) -> Tensor:
+    """The logits without what the choice's schema does not allow. Raises `ValueError` where it cannot be followed."""
+    import torch
+
+    if choice.constraint is None:
+        return logits
+    return torch.where(choice.constraint.allowed(draft).to(logits.device), logits, -math.inf)
 
 
 def _along(choice: Choice, draft: list[int], logits: Tensor) -> list[int]:
@@ -168,18 +193,20 @@ def _along(choice: Choice, draft: list[int], logits: Tensor) -> list[int]:
     return drawn
 
 
-def _constrained(asked: Sequence[tuple[Choice, list[int]]], logits: Tensor) -> Tensor:
+def _together(
+    asked: Sequence[tuple[Choice, list[int]]], parts: Sequence[Tensor], allowed: Sequence[Tensor | Exception]
+) -> list[list[int] | Exception]:
+    """All tokens in one draw, those of a choice that has failed too: they are thrown away."""
     import torch
 
-    if all(choice.constraint is None for choice, _ in asked):
-        return logits
-    logits, at = logits.clone(), 0
-    for choice, draft in asked:
-        if choice.constraint is not None:
-            allowed: Any = choice.constraint.allowed(draft).to(logits.device)
-            logits[at : at + len(draft) + 1].masked_fill_(~allowed, -torch.inf)
-        at += len(draft) + 1
-    return logits
+    from ..sampling.drawing import draw as race
+
+    rows = [(choice, len(choice.ids) + j) for choice, draft in asked for j in range(len(draft) + 1)]
+    warps, keys = [choice.warp for choice, _ in rows], [choice.noise.key(at) for choice, at in rows]
+    used = [raw if isinstance(part, Exception) else part for raw, part in zip(parts, allowed, strict=True)]
+    taken = iter(race(used[0] if len(used) == 1 else torch.cat(used), warps, keys))
+    drawn = [[next(taken) for _ in range(len(draft) + 1)] for _, draft in asked]
+    return [part if isinstance(part, Exception) else tokens for part, tokens in zip(allowed, drawn, strict=True)]
 
 
 def agreed(draft: Sequence[int], drawn: Sequence[int]) -> int:

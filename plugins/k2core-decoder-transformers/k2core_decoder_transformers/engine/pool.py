@@ -40,9 +40,10 @@ def acquire(config: TransformersConfig, stop: threading.Event) -> Engine | None:
 
 
 def detach(engine: Engine, config: TransformersConfig, stop: threading.Event) -> Engine | None:
-    """An engine that nobody else has or will get, in exchange for one that was acquired: the same, or a new one where it is shared.
+    """An engine that nobody else has or will get, for one that was acquired: the same, or a new one where it is shared.
 
-    None when `stop` was set meanwhile. Blocks where a model must be loaded, and raises what loading raises.
+    The shared one stays acquired, so that requests can end there, and must still be released. None when `stop` was set meanwhile.
+    Blocks where a model must be loaded, and raises what loading raises.
     """
     with _lock:
         key, users = next(((key, users) for key, (held, users) in _engines.items() if held is engine), ("", 0))
@@ -52,7 +53,6 @@ def detach(engine: Engine, config: TransformersConfig, stop: threading.Event) ->
             fresh = _made(config, stop)
             if fresh is None:
                 return None
-            _engines[key] = engine, users - 1
             engine = fresh
         else:
             del _engines[key]

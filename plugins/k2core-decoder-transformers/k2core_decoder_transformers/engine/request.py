@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .job import Job
 
 MOST_LOGPROBS = 100
+COLDEST = 1e-30
+"""The lowest temperature other than 0: scores divided by less leave the range of float32."""
 
 
 def check(request: DecodeRequest) -> None:
@@ -50,7 +52,8 @@ def prepare(job: Job, engine: Engine) -> None:
     if not job.prompt:
         raise ValueError("the prompt is empty")
     job.most = min(request.max_tokens, engine.context - len(job.prompt))
-    warp = Warp(request.temperature, request.top_p, job.top_k, job.min_p)
+    temperature = request.temperature if request.temperature >= COLDEST else 0.0
+    warp = Warp(temperature, request.top_p, job.top_k, job.min_p)
     prediction = loaded.tokenizer(request.prediction, add_special_tokens=False)["input_ids"] if request.prediction else []
     seed = secrets.randbits(62) if request.seed is None else request.seed
     for index in range(request.n):

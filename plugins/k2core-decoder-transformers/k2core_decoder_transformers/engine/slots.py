@@ -25,8 +25,13 @@ class Slots:
         return len(self.owners) < self.parallel and (len(self.owners) + 1) * rounded(longest) <= self.budget
 
     def enter(self, owner: Owner) -> None:
+        """The next slot, which must not be used before `fit`: however many enter at a time, the cache is made anew once."""
         owner.slot = len(self.owners)
         self.owners.append(owner)
+
+    def fit(self) -> None:
+        """Room in the cache for all that the holders need as things are; nothing that they have is lost."""
+        self.cache.fit(len(self.owners), max((owner.reach for owner in self.owners), default=0))
 
     def replace(self, old: Owner, new: Owner) -> None:
         """`new` takes over the slot and what is in it."""
@@ -34,10 +39,13 @@ class Slots:
         self.owners[old.slot] = new
         new.slot, old.slot = old.slot, None
 
-    def leave(self, owner: Owner) -> None:
+    def leave(self, owner: Owner, wipe: bool = False) -> None:
+        """`wipe` where there may be something in the slot that is not a number: masked or not, the next holder would see it."""
         slot, last = owner.slot, len(self.owners) - 1
         if slot is None:
             return
+        if wipe:
+            self.cache.wipe(slot)
         if slot != last:
             mover = self.owners[slot] = self.owners[last]
             self.cache.copy(last, slot, mover.length)
@@ -46,6 +54,13 @@ class Slots:
         owner.slot = None
         if not self.owners:
             self.cache.fit(0, 0)
+
+    def clear(self) -> None:
+        """All leave at once, in whatever state the cache is."""
+        for owner in self.owners:
+            owner.slot = None
+        self.owners.clear()
+        self.cache.fit(0, 0)
 
     def reuse(self, job: Job) -> bool:
         """Copy what there is of this prompt's beginning, at other holders or kept. False: wait, another is computing more."""

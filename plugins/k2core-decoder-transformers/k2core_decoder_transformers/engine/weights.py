@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ async def swap(engine: Engine, weights: Mapping[str, Any] | str) -> None:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Exception | None], error: Exception | None) -> None:
-    loop.call_soon_threadsafe(done.set_result, error)
+    with contextlib.suppress(RuntimeError):  # the loop was closed by force; nobody waits any more
+        loop.call_soon_threadsafe(done.set_result, error)
 
 
 def read(folder: str) -> Mapping[str, Tensor]:
@@ -70,7 +72,8 @@ def read(folder: str) -> Mapping[str, Tensor]:
 def fitting(model: Any, weights: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
     """For each parameter of the model its new value. One that the model uses under several names needs one of them.
 
-    Raises `ValueError` where a parameter is missing or unknown, or has another shape.
+    Raises `ValueError` where a parameter is missing or unknown, has another shape, or cannot be read: whoever takes the values over
+    can do so for all of them.
     """
     names: dict[int, list[str]] = {}
     parameters = dict(model.named_parameters(remove_duplicate=False))
@@ -83,12 +86,22 @@ def fitting(model: Any, weights: Mapping[str, Any]) -> Callable[[Tensor], Tensor
     )
     if missing or unknown:
         raise ValueError(f"these are not the weights of this model: {_some('missing', missing)}{_some('unknown', unknown)}")
-    for name in given.values():
-        shape, wanted = getattr(weights[name], "shape", None), tuple(parameters[name].shape)
-        if shape is None or tuple(shape) != wanted:
-            got = "no array" if shape is None else str(tuple(shape))
-            raise ValueError(f"these are not the weights of this model: {name} is {got}, it must be {wanted}")
-    return lambda parameter: torch.as_tensor(weights[given[id(parameter)]])
+    arrays = {key: _array(name, weights[name], tuple(parameters[name].shape)) for key, name in given.items()}
+    return lambda parameter: arrays[id(parameter)]
+
+
+def _array(name: str, value: Any, wanted: tuple[int, ...]) -> Tensor:
+    shape = getattr(value, "shape", None)
+    if shape is None or tuple(shape) != wanted:
+        got = "no array" if shape is None else str(tuple(shape))
+        raise ValueError(f"these are not the weights of this model: {name} is {got}, it must be {wanted}")
+    try:
+        array = torch.as_tensor(value)
+    except Exception as error:  # what a library of arrays raises is its own affair
+        raise ValueError(f"{name} cannot be read: {error}") from error
+    if array.is_meta or array.layout is not torch.strided:
+        raise ValueError(f"{name} cannot be read: {'it has no values' if array.is_meta else f'its layout is {array.layout}'}")
+    return array
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -77,6 +77,11 @@ class Cache:
         for held in self.layers.values():
             held[target, :, :tokens] = held[source, :, :tokens]
 
+    def wipe(self, slot: int) -> None:
+        """Zeros, as in a new slot."""
+        for held in self.layers.values():
+            held[slot].zero_()
+
     @property
     def nbytes(self) -> int:
         return sum(held.nbytes for held in self.layers.values())

@@ -78,6 +78,8 @@ class Constraint:
         if self.done and token in self._grammar.eos:
             self._ends += 1
         elif self.done or self._matcher.validate_tokens([token]) != 1 or not self._matcher.consume_token(token):
+            if self._matcher.is_error():
+                raise ValueError(f"the JSON schema cannot be followed: {self._matcher.get_error().splitlines()[0]}")
             raise ValueError(f"the JSON schema does not allow token {token} here")
 
     def rollback(self, count: int) -> None:

@@ -17,6 +17,8 @@ from .noise import UNIT, Key, exponential, hashed, hashed_all, log_exponential
 from .warp import Warp, kept, warped
 
 Floats = NDArray[np.float32]
+NONE = -1
+"""In place of a token, for a row whose scores are no numbers (NaN)."""
 _HEAD = 6.0
 """How far below the likeliest the tokens are that race first, in natural logarithms."""
 
@@ -24,11 +26,8 @@ _HEAD = 6.0
 def draw(logits: Tensor, warps: Sequence[Warp], keys: Sequence[Key]) -> list[int]:
     """A token for each row of `logits` [rows, vocab], as its warp samples, with the noise of its key.
 
-    A row's token does not depend on the other rows. `logits` are not changed.
+    A row's token does not depend on the other rows; it is `NONE` where the scores are no numbers. `logits` are not changed.
     """
-    if all(warp.greedy for warp in warps):
-        best: list[int] = logits.argmax(-1).tolist()
-        return best
     if logits.is_cuda:
         return draw_together(logits, warps, keys)
     rows = logits.float().numpy()
@@ -37,19 +36,26 @@ def draw(logits: Tensor, warps: Sequence[Warp], keys: Sequence[Key]) -> list[int
 
 def draw_together(logits: Tensor, warps: Sequence[Warp], keys: Sequence[Key]) -> list[int]:
     """`draw`, by operations on all rows at once: many small ones would keep a GPU waiting."""
-    noise = log_exponential(logits.shape[1], list(keys), logits.device)
-    drawn: list[int] = (warped(logits, warps) - noise).argmax(-1).tolist()
+    if all(warp.greedy for warp in warps):
+        best = logits.argmax(-1)
+    else:
+        best = (warped(logits, warps) - log_exponential(logits.shape[1], list(keys), logits.device)).argmax(-1)
+    broken = logits.gather(1, best.unsqueeze(1)).squeeze(1).isnan()
+    drawn: list[int] = best.masked_fill(broken, NONE).tolist()
     return drawn
 
 
 def _one(logits: Floats, warp: Warp, key: Key) -> int:
+    best = int(logits.argmax())
+    if math.isnan(logits[best]):
+        return NONE
     if warp.greedy:
-        return int(logits.argmax())
+        return best
     scores = logits if warp.temperature == 1 else logits / np.float32(warp.temperature)
     if warp.cuts:
         ids = kept(scores, warp)
         return _race(scores, ids, key)[0] if len(ids) > 1 else int(ids[0])
-    return _open(scores, key)
+    return _open(scores, scores[best], key)
 
 
 def _race(scores: Floats, ids: NDArray[np.intp], key: Key) -> tuple[int, float]:
@@ -59,12 +65,13 @@ def _race(scores: Floats, ids: NDArray[np.intp], key: Key) -> tuple[int, float]:
     return int(ids[best]), float(reached[best])
 
 
-def _open(scores: Floats, key: Key) -> int:
-    """The race of all tokens. The likely ones first: of the others only those can win whose noise is small enough.
+def _open(scores: Floats, top: np.float32, key: Key) -> int:
+    """The race of all tokens, of which the best has the score `top`. The likely ones first: of the others only those can win whose
+    noise is small enough.
 
     Their scores lie more than `_HEAD` below the best one, and -log E is at most -log of the uniform number, as E >= that.
     """
-    border = scores.max() - np.float32(_HEAD)
+    border = top - np.float32(_HEAD)
     token, reached = _race(scores, np.flatnonzero(scores >= border), key)
     least = math.exp(min(float(border) - reached, 0.0)) / UNIT
     hopeful = np.flatnonzero(hashed_all(len(scores), key) <= np.uint32(min(least, 2**32 - 1)))

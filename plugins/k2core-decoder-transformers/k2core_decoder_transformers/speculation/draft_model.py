@@ -160,7 +160,8 @@ class DraftModel:
         logits = self._forward(batch)
         last = logits[torch.tensor(batch.first_logit, device=logits.device), : self._vocab]
         keys = [view.noise.key(len(view.ids) + len(self._of[view.id].drafted)) for view in views]
-        return draw(last, [view.warp for view in views], keys)
+        drawn = draw(last, [view.warp for view in views], keys)
+        return [max(token, 0) for token in drawn]  # any token is as good where none could be drawn, but it must be one
 
 
 def _size(view: View) -> int:
