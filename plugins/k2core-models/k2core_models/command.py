@@ -10,9 +10,7 @@ from k2core.plugin import Plugin, PluginConfig, hookimpl
 from k2core.ports import Commands
 
 from . import shipped
-from .models import KNOWN, cache_folders, cached, is_path, known
-
-DEFAULT = next(iter(KNOWN))
+from .models import DEFAULT, KNOWN, cache_folders, cached, is_path, known
 
 
 class ModelsConfig(PluginConfig):
@@ -44,7 +42,10 @@ class Models(Plugin):
             "--out", required=True, type=Path, metavar="FILE.gguf", help="of an adapter also a folder: peft's format in 16 bits"
         )
         export.add_argument(
-            "--base", default=DEFAULT, metavar="NAME", help=f"model adapted, or whose tokenizer it has (default: {DEFAULT})"
+            "--base",
+            default="",
+            metavar="NAME",
+            help=f"model adapted, or whose tokenizer it has (default: {DEFAULT}; an adapter exported to a folder keeps its own)",
         )
         export.add_argument("--type", default="f16", choices=("f16", "f32", "q8_0"), help="of its numbers (default: f16)")
         export.set_defaults(run=_export)
@@ -61,22 +62,32 @@ def _list(options: argparse.Namespace) -> int:
         path = cached(model)
         print(f"{model.name}  {model.size / 1e6:.0f} MB  {model.licence}  {'cached' if path else 'not cached'}")
         print(f"    {model.about}\n    {path or cache_folders()[0] / model.file}")
-    for name, point in sorted(shipped.names().items()):
+    for name in sorted(shipped.names()):
         try:
             where = str(shipped.folder(name))
         except Exception as error:  # another's distribution is broken, or does not hold it
             where = f"cannot be used: {error}"
-        print(f"{name}  comes with {point.dist.name if point.dist else 'an installed distribution'}\n    {where}")
+        print(f"{name}  comes with {_bringer(name)}\n    {where}")
     return 0
+
+
+def _bringer(name: str) -> str:
+    """The distribution that a shipped model or adapter comes with."""
+    dist = shipped.names()[name].dist
+    return dist.name if dist else "an installed distribution"
 
 
 def _get(options: argparse.Namespace) -> int:
     from .fetch import fetch
 
     try:
-        path = fetch(known(shipped.unfolded(options.name).model))
+        wanted = shipped.unfolded(options.name)
+        whole = None if options.name in KNOWN or wanted.adapters else shipped.folder(options.name)
+        path = whole or fetch(known(wanted.model))
     except (OSError, ValueError) as error:
         return _fail(error)
+    if whole:
+        print(f"k2 models: {options.name} comes with {_bringer(options.name)}, there is nothing to fetch", file=sys.stderr)
     print(path)
     return 0
 

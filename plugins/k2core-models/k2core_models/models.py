@@ -47,6 +47,8 @@ KNOWN = {
         ),
     )
 }
+DEFAULT = next(iter(KNOWN))
+"""The model that is meant where none is named."""
 
 
 def cache_folders() -> list[Path]:

@@ -55,6 +55,22 @@ def test_onto_one_of_them_and_from_16_bits(two: tuple[Path, Path], tmp_path: Pat
         assert numbers == pytest.approx([(a + b) / 2 for a, b in zip(before[name], theirs[name], strict=True)], abs=2e-3)
 
 
+def test_what_peft_has_by_default_may_be_written_or_not(two: tuple[Path, Path], tmp_path: Path) -> None:
+    spelt = lora(tmp_path / "spelt", {"self_attn.q_proj": (8, 8), "self_attn.v_proj": (8, 8)}, use_rslora=False, rank_pattern={})
+    assert k2("blend", str(two[0]), str(spelt), "--share", "0.5", "--out", str(tmp_path / "out")) == 0
+
+
+def test_adapters_of_different_models(two: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, model in zip(two, ("SmolLM2-135M", "SmolLM2-360M"), strict=True):
+        config = json.loads((folder / CONFIG).read_text())
+        (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": model}))
+    assert k2("blend", *map(str, two), "--share", "0.5", "--out", str(tmp_path / "out")) == 1
+    error = capsys.readouterr().err
+    assert "belongs to SmolLM2-135M" in error
+    assert "to SmolLM2-360M" in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("modules", "options", "share", "message"),
     [

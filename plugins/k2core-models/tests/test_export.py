@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from k2core_models import gguf, shipped
-from k2core_models.export import adapter, safetensors
-from k2core_models.export.layout import rotary_order
-from k2core_models.export.writing import pair
+from k2core_models.export import adapter, safetensors, whole
+from k2core_models.export.layout import LINEAR, NORMS, rotary_order
+from k2core_models.export.writing import Entry, pair, write
 from k2core_models.testing import write_gguf
 from models_bench import RANK, floats, k2, lora
 
@@ -100,6 +102,8 @@ def test_an_adapter_as_llama_cpp_wants_it(tmp_path: Path, base: Path) -> None:
         (MODULES, {"use_dora": True}, "use_dora = True"),
         (MODULES, {"modules_to_save": ["lm_head"]}, "modules_to_save"),
         (MODULES, {"peft_type": "IA3"}, "peft's type IA3"),
+        (MODULES, {"lora_alpha": 0}, "lora_alpha = 0, with which it changes nothing"),
+        (MODULES, {"lora_alpha": None}, "lora_alpha = None, which is no number"),
     ],
 )
 def test_adapters_that_cannot_be_exported(
@@ -114,6 +118,101 @@ def test_adapters_that_cannot_be_exported(
 def test_rank_stabilised_scale(tmp_path: Path, base: Path) -> None:
     adapter.export(lora(tmp_path / "lora", MODULES, use_rslora=True), tmp_path / "out.gguf", gguf.read(base))
     assert gguf.read(tmp_path / "out.gguf").meta["adapter.lora.alpha"] == pytest.approx(4 * RANK**0.5)
+
+
+def test_without_an_alpha_it_is_peft_s(tmp_path: Path, base: Path) -> None:
+    folder = lora(tmp_path / "lora", MODULES)
+    (folder / adapter.CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": RANK}))
+    adapter.export(folder, tmp_path / "out.gguf", gguf.read(base))
+    assert gguf.read(tmp_path / "out.gguf").meta["adapter.lora.alpha"] == 8.0
+
+
+def test_the_base_model_keeps_its_name_unless_it_is_given_another(tmp_path: Path) -> None:
+    folder, half = lora(tmp_path / "lora", MODULES, base_model_name_or_path="Qwen/Qwen3-4B"), tmp_path / "half"
+    assert k2("export", str(folder), "--out", str(half)) == 0
+    assert adapter.base_of(half) == "Qwen/Qwen3-4B"
+    assert k2("export", str(folder), "--out", str(half), "--base", "smollm2-135m-instruct") == 0
+    assert adapter.base_of(half) == "smollm2-135m-instruct"
+
+
+def test_two_writers_of_one_file_at_once(tmp_path: Path) -> None:
+    """Threads of one process, as two decoders of a pipeline that convert the same adapter."""
+    failed: list[BaseException] = []
+    entries = [Entry("w", "F32", (1 << 18,), bytes(1 << 20))] * 8
+
+    def write_often() -> None:
+        try:
+            for _ in range(5):
+                write(tmp_path / "out.gguf", META, entries)
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(gguf.read(tmp_path / "out.gguf").shapes) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
+    if sys.platform != "win32":
+        (tmp_path / "usual").touch()
+        assert (tmp_path / "out.gguf").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def matrix(name: str, *shape: int) -> safetensors.Tensor:
+    return safetensors.Tensor(f"{name}.weight", "F32", shape, memoryview(bytes(4 * shape[0] * (shape[1] if shape[1:] else 1))))
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A whole model of two layers in two files, with the vocabulary of `base`."""
+    folder = tmp_path / "llama"
+    folder.mkdir()
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": HIDDEN, "num_hidden_layers": 2, "num_attention_heads": HEADS}
+    other = {"vocab_size": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **sizes, **other}))
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0, "b": 1}}}))
+    for layer, outside in enumerate((matrix("model.embed_tokens", 2, HIDDEN), matrix("model.norm", HIDDEN))):
+        parts = [matrix(f"model.layers.{layer}.{name}", HIDDEN, HIDDEN) for name in LINEAR]
+        parts += [matrix(f"model.layers.{layer}.{name}", HIDDEN) for name in NORMS]
+        safetensors.write(folder / f"model-0000{layer + 1}-of-00002.safetensors", [outside, *parts])
+    return folder
+
+
+def options(folder: Path, **changed: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def test_a_whole_model_of_several_files(llama: Path, base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    whole.export(llama, tmp_path / "out.gguf", base, "F32")
+    assert len(gguf.read(tmp_path / "out.gguf").shapes) == 2 + 2 * (len(LINEAR) + len(NORMS))
+
+
+def test_a_whole_model_that_lacks_a_file(llama: Path, base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    (llama / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"lacks model\.norm\.weight, model\.layers\.1\.self_attn\.q_proj\.weight and 8 more; is a file missing"
+    ):
+        whole.export(llama, tmp_path / "out.gguf", base)
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_head_of_its_own_must_be_there(llama: Path, base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    options(llama, tie_word_embeddings=False)
+    with pytest.raises(ValueError, match=r"lacks lm_head\.weight; is a file missing"):
+        whole.export(llama, tmp_path / "out.gguf", base)
+
+
+@pytest.mark.parametrize("spelling", ["rope_type", "type"])
+def test_scaled_positions_in_either_spelling(llama: Path, base: Path, tmp_path: Path, spelling: str) -> None:
+    options(llama, rope_scaling={spelling: "linear", "factor": 4.0})
+    with pytest.raises(ValueError, match="scaled positions"):
+        whole.export(llama, tmp_path / "out.gguf", base)
 
 
 def test_the_command(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,6 +267,7 @@ def test_command(home: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch, caps
     assert (status, out, "tuned is not in this build of acme" in err) == (2, "", True)
     (home / "config.json").write_text("{}")
     assert k2("path", "tuned") == (0, f"{home}\n", "")
+    assert k2("get", "tuned") == (0, f"{home}\n", "k2 models: tuned comes with acme, there is nothing to fetch\n")
     (home / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
     assert k2("path", "tuned") == (0, f"{home}\n", "")
     assert k2("get", "tuned")[:2] == (0, path)

@@ -71,7 +71,7 @@ draft() {
 
 # into the distribution: the adapter in 16 bits, the draft model for both decoders
 ship() {
-    "$K2" models export "$WORK/blended/adapter" --out "$PACKAGE/adapter"
+    "$K2" models export "$WORK/blended/adapter" --base smollm2-135m-instruct --out "$PACKAGE/adapter"
     rm -rf "$PACKAGE/draft.new"
     cp -r "$WORK/draft/model" "$PACKAGE/draft.new"
     chmod -R a+rX "$PACKAGE/draft.new"

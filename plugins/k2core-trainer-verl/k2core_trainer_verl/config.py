@@ -125,7 +125,7 @@ class Data(OptionTable):
     validation: tuple[str, ...] = ()
     """The same, for validation."""
     validate_every: Whole = 0
-    """Steps between two validations; 0 validates never."""
+    """Steps between two validations; 0 validates never, but for `sft` after the last step where there is `validation`."""
     messages: str = "messages"
     """Column of the conversations, `sft` only."""
     layout: Literal["as-is", "think-answer"] = "as-is"
@@ -136,6 +136,7 @@ class Data(OptionTable):
     """`rl`: prompts longer than `max_prompt` are left out, are an error, or lose their beginning. `sft`: `skip` is not possible,
     conversations longer than `max_length` lose their end."""
     shuffle: bool = True
+    """`rl` only: verl's trainer for conversations always shuffles, by an order of its own that `seed` does not change."""
 
 
 class VerlConfig(TrainerOptions):
@@ -224,5 +225,7 @@ class VerlConfig(TrainerOptions):
             yield "optimizer.bad_steps: verl has no such option"
         if self.model.revision:
             yield "model.revision: verl takes no revision; name a folder with that one"
+        if self.model.lora and not self.model.lora.alpha.is_integer():
+            yield f"model.lora.alpha: verl takes whole numbers only, not {self.model.lora.alpha:g}"
         if self.model.adapter and self.model.adapter_use == "merge":
             yield 'model.adapter_use: verl can only go on with an adapter ("continue")'

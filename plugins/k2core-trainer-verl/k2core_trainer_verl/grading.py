@@ -32,6 +32,20 @@ def grading_tables(effective: Mapping[str, Any], registry: Registry | None = Non
     return tables
 
 
+def check_verifiers(by_domain: Mapping[str, str], effective: Mapping[str, Any], path: str) -> None:
+    """Raises `ConfigError` where a domain is sent to a verifier that the pipeline does not have.
+
+    :param by_domain: the option `reward.verifier`.
+    :param effective: the whole pipeline.
+    :param path: of the trainer.
+    """
+    verifiers: Mapping[str, Any] = effective.get("verifiers") or {}
+    for domain, name in by_domain.items():
+        if name not in verifiers:
+            known = ", ".join(verifiers) or "none"
+            raise ConfigError(f"the pipeline has no verifier {name!r}; [verifiers] has {known}", f"{path}.reward.verifier.{domain}")
+
+
 def _asked(verifiers: Mapping[str, Any], registry: Registry) -> set[str]:
     """Names of the decoders that the verifiers' options name."""
     names: set[str] = set()

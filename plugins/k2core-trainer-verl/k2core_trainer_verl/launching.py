@@ -81,6 +81,33 @@ def interpreter(config: VerlConfig, path: str) -> str:
     return sys.executable
 
 
+def located(config: VerlConfig, path: str) -> VerlConfig:
+    """The options for processes that work in another folder: model and adapter, where they are folders here, by their whole paths;
+    a chat template as its text.
+
+    Raises `ConfigError` for a template that is neither text nor a file.
+    """
+    model = config.model
+    here = {"model": _whole(model.model), "adapter": _whole(model.adapter), "chat_template": _text(model.chat_template, path)}
+    return config.model_copy(update={"model": model.model_copy(update=here)})
+
+
+def _whole(name: str) -> str:
+    """The absolute path of what exists; a name on the hub, or nothing, as it is."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if name and path.exists() else name
+
+
+def _text(template: str, path: str) -> str:
+    if not template or "{" in template or "\n" in template:
+        return template
+    try:
+        return Path(template).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        where = f"{path}.model.chat_template"
+        raise ConfigError(f"neither a Jinja template nor a readable file: {error}", where) from error
+
+
 def prepare(
     config: VerlConfig, folder: Folder, python: str, grading: str, sources: Mapping[str, Sources], metrics: Path
 ) -> tuple[Child, Path]:

@@ -27,10 +27,10 @@ NAMES: Mapping[str, str] = {
 
 
 class Tail:
-    """The whole lines that a file grows by; it may not be there yet."""
+    """The whole lines that a file grows by, from a place in it on; it may not be there yet."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._at, self._rest = path, 0, b""
+    def __init__(self, path: Path, begin: int = 0) -> None:
+        self._path, self._at, self._rest = path, begin, b""
 
     def lines(self) -> Iterator[bytes]:
         try:
@@ -81,7 +81,8 @@ class Following:
         failed: Callable[[int, tuple[str, ...]], Any],
     ) -> None:
         self._tail, self._checkpoints, self._stepped, self._saved = Tail(source), checkpoints, stepped, saved
-        self._errors, self._failed, self._count, self._first = Tail(errors), failed, 0, list[str]()
+        earlier = errors.stat().st_size if errors.exists() else 0
+        self._errors, self._failed, self._count, self._first = Tail(errors, earlier), failed, 0, list[str]()
         self._newest = newest(checkpoints)[0]
         self.last: dict[str, float] = {}
         """The newest value of each metric."""

@@ -11,7 +11,9 @@ from pathlib import Path
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?:[:(]|$)")
-_PREFIX = re.compile(r"\x1b\[[0-9;]*m|^\((?:[\w.<>]+) pid=\d+(?:, ip=[\d.]+)?\) ")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PREFIX = re.compile(r"(?:\([\w.<>]+ pid=\d+(?:, ip=[\d.]+)?\) |\[rank\d+\]: ?)+")
+"""What Ray and torchrun put before a line of a process of theirs."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ def reason(log: Path, lines: int = 400) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError as error:
         return f"its log cannot be read: {error}"
-    last = [clean for line in text.splitlines()[-lines:] if (clean := _PREFIX.sub("", _PREFIX.sub("", line)).strip())]
+    last = [clean for line in text.splitlines()[-lines:] if (clean := _clean(line))]
     errors = [line for line in last if _ERROR.match(line) and "ChildFailedError" not in line]  # it only says that another failed
     return (errors or last or ["it wrote nothing"])[-1][:500]
+
+
+def _clean(line: str) -> str:
+    plain = _COLOUR.sub("", line)
+    before = _PREFIX.match(plain)
+    return plain[before.end() if before else 0 :].strip()

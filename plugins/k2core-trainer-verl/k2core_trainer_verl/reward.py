@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2core.choice import scores_of
@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 _graders: dict[tuple[str, int], tuple[Runtime, list[Slot]]] = {}
 TRUNCATED = "k2core_truncated"
 """Key of `extra_info`: the answer has been cut at its limit; `inside.manager` sets it."""
-ADDED = (TRUNCATED, "num_turns", "rollout_reward_scores")
+PROMPT = "k2core_prompt"
+"""Key of `extra_info`: the messages that were answered; `inside.manager` sets it."""
+ADDED = (TRUNCATED, PROMPT, "num_turns", "rollout_reward_scores")
 """What verl and we add to `extra_info`."""
 _loud = 5
 """Errors that are told in full; all are counted."""
@@ -67,7 +69,7 @@ async def compute_score(
     candidate = candidate_of(solution_str, opened, bool((extra_info or {}).get(TRUNCATED)))
     try:
         problem = problem_of(data_source, extra_info or {})
-        reference = ground_truth if isinstance(ground_truth, str) else json.dumps(plain(ground_truth), ensure_ascii=False)
+        reference = reference_of(ground_truth)
         async with asyncio.timeout(timeout):
             async with runtime.open(problem, seed=0) as run:
                 only = grading_verifier(verifier or {}, problem.domain, data_source)
@@ -87,14 +89,36 @@ def grading_verifier(by_domain: Mapping[str, str], domain: str, data_source: str
 
 
 def problem_of(data_source: str, extra_info: Mapping[str, Any]) -> Problem:
-    """The problem that the row was made from; of other rows the source is the domain, and the fields are `meta`."""
+    """The problem that the row was made from; of other rows the source is the domain, the fields are `meta`, and the question is a
+    field of that name, else what was asked.
+    """
     if stored := extra_info.get(PROBLEM):
         return Problem.model_validate_json(stored)
     meta = {name: plain(value) for name, value in extra_info.items() if name not in ADDED}
-    text = next((str(meta[name]) for name in ("question", "problem", "prompt") if meta.get(name)), data_source)
+    named = next((str(meta[name]) for name in ("question", "problem", "prompt") if meta.get(name)), "")
+    text = named or question_of(plain(extra_info.get(PROMPT)) or ()) or data_source
     domain = data_source.partition("__")[0] or "general"
     marks: Any = "code" if domain.startswith("code") else "boxed" if domain.startswith("math") else "tag"
     return Problem(prompt=text, domain=domain, answer_format=marks, meta={**meta, "data_source": data_source})
+
+
+def question_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last turn of the user; without one all turns."""
+    texts = [(message.get("role"), _written(message.get("content"))) for message in messages]
+    asked = [text for role, text in texts if role == "user"]
+    return asked[-1] if asked else "\n\n".join(text for _, text in texts)
+
+
+def _written(content: Any) -> str:
+    """The text of a turn, which may be in parts, some of them pictures."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and part.get("text"))
+    return "" if content is None else str(content)
+
+
+def reference_of(ground_truth: Any) -> str:
+    """The reference as verifiers take it: a text as it is, anything else as JSON."""
+    return ground_truth if isinstance(ground_truth, str) else json.dumps(plain(ground_truth), ensure_ascii=False)
 
 
 def candidate_of(text: str, opened: bool, cut: bool = False) -> Candidate:

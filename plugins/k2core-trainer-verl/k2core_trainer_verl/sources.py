@@ -40,7 +40,7 @@ def gather(
 ) -> dict[str, Sources]:
     """Write the rows of both splits, `train` and `validation`, into `folder`. What is left out is in `skips`.
 
-    Raises `ConfigError` where nothing is left to train on, or a file cannot be used.
+    Raises `ConfigError` where nothing is left to train on, or to validate on if that is asked for, or a file cannot be used.
     """
     files = {"train": config.data.files, "validation": config.data.validation}
     if config.stage == "sft":
@@ -50,6 +50,9 @@ def gather(
     if found["train"].empty:
         wanted = "conversations" if config.stage == "sft" else "tasks with references, or rows of files"
         raise ConfigError(f"there is nothing to train on: no {wanted}", f"{path}.data.files")
+    if config.data.validate_every and found["validation"].empty:
+        wanted = "data.validation" if config.stage == "sft" else "data.validation, or hold tasks with tasks.held"
+        raise ConfigError(f"there is nothing to validate on; give {wanted}", f"{path}.data.validate_every")
     return found
 
 

@@ -23,8 +23,8 @@ from k2core.ports import Session
 from k2core.types import Problem, Task, TrainReport
 
 from .config import VerlConfig
-from .grading import grading_json
-from .launching import Folder, answered, interpreter, merge, prepare, train
+from .grading import check_verifiers, grading_json
+from .launching import Folder, answered, interpreter, located, merge, prepare, train
 from .metrics import Following, newest, steps_until
 from .process import reason, run
 from .sources import gather
@@ -56,20 +56,29 @@ class Verl(Plugin):
             folder = Folder(root.absolute())
             folder.verl.mkdir(exist_ok=True)
             recover(folder.model)
-            fresh, begin = not folder.settings.exists(), newest(folder.checkpoints)[0] if self.config.resume else 0
-            try:
-                prepared = await self._prepare(session, folder, python, tasks, path, begin)
-            except ConfigError:
-                if fresh:
-                    folder.forget()
-                raise
-            following = await self._train(session, folder, python, prepared, begin)
+            begin = newest(folder.checkpoints)[0] if self.config.resume else 0
+            ended = 0 < self.config.steps <= begin  # verl's trainer for conversations would go on all the same
+            step, last = (begin, {}) if ended else await self._made(session, folder, python, tasks, path, begin)
             artifacts = {"metrics": str(folder.root / "metrics.jsonl"), "log": str(folder.log)}
             if self.config.checkpoint.export:
                 await self._merge(folder, python)
                 artifacts["model"] = str(folder.model)
-        usual = {name: value for name, value in following.last.items() if "/" not in name}
-        return TrainReport(steps=following.step, metrics=usual, artifacts=artifacts)
+        usual = {name: value for name, value in last.items() if "/" not in name}
+        return TrainReport(steps=step, metrics=usual, artifacts=artifacts)
+
+    async def _made(
+        self, session: Session, folder: Folder, python: str, tasks: Sequence[Task], path: str, begin: int
+    ) -> tuple[int, dict[str, float]]:
+        """Prepare and train, from the step `begin` on. Returns the last step, and the newest value of each metric."""
+        fresh = not folder.settings.exists()
+        try:
+            prepared = await self._prepare(session, folder, python, tasks, path, begin)
+        except ConfigError:
+            if fresh:
+                folder.forget()
+            raise
+        following = await self._train(session, folder, python, prepared, begin)
+        return following.step, following.last
 
     async def _prepare(
         self, session: Session, folder: Folder, python: str, tasks: Sequence[Task], path: str, begin: int
@@ -77,17 +86,21 @@ class Verl(Plugin):
         """Write the data, and have verl's environment check the settings. Returns how to start the training."""
         async with session.open(Problem(prompt="verl"), seed=0):
             """Only to be told the configuration, by `k2_event`."""
-        grading = grading_json(self._pipeline) if self.config.stage == "rl" else ""
+        config = located(self.config, path)
+        grading = ""
+        if config.stage == "rl":
+            grading = grading_json(self._pipeline)
+            check_verifiers(config.reward.verifier, self._pipeline, path)
         skips = Skips()
-        sources = await asyncio.to_thread(gather, self.config, folder.verl, tasks, self._pipeline, path, skips)
+        sources = await asyncio.to_thread(gather, config, folder.verl, tasks, self._pipeline, path, skips)
         for reason_, count in skips.counts.items():
             session.emit(Skipped(reason=reason_, count=count, examples=tuple(skips.examples[reason_])))
-        child, answer = prepare(self.config, folder, python, grading, sources, folder.metrics(begin))
+        child, answer = prepare(config, folder, python, grading, sources, folder.metrics(begin))
         try:
-            async with asyncio.timeout(self.config.cluster.start_timeout):
+            async with asyncio.timeout(config.cluster.start_timeout):
                 status = await run(child)
         except TimeoutError:
-            limit = self.config.cluster.start_timeout
+            limit = config.cluster.start_timeout
             raise TrainingError(
                 f"no answer of verl's environment in {limit:g} s (cluster.start_timeout); see {folder.log}"
             ) from None
@@ -97,8 +110,7 @@ class Verl(Plugin):
 
     async def _train(self, session: Session, folder: Folder, python: str, prepared: Mapping[str, Any], begin: int) -> Following:
         source = folder.metrics(begin)
-        for old in (source, folder.errors):
-            old.unlink(missing_ok=True)
+        source.unlink(missing_ok=True)
         metrics = Metrics(folder.root, steps_until(folder.root / "metrics.jsonl", begin) if begin else 0)
 
         def stepped(step: int, values: dict[str, float]) -> None:

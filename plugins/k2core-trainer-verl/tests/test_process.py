@@ -176,6 +176,12 @@ def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:
         ),
         ("(Worker pid=3, ip=10.0.0.2) torch.OutOfMemoryError: CUDA\n", "torch.OutOfMemoryError: CUDA"),
         ("OSError: no\ntorch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nx FAILED\n", "OSError: no"),
+        (
+            "[rank0]: Traceback\n[rank0]:     for batch in none:\n[rank0]: TypeError: no batch\n"
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\nmodule FAILED\n=====\n",
+            "TypeError: no batch",
+        ),
+        ("\x1b[36m(Worker pid=12)\x1b[0m [rank1]: ValueError: bad\nend\n", "ValueError: bad"),
         ("only words\n", "only words"),
         ("", "it wrote nothing"),
     ],

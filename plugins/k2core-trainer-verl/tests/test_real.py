@@ -252,3 +252,77 @@ def test_what_verl_itself_refuses_is_told(tiny: Path, tmp_path: Path, stand: Any
     options = trainer(tmp_path / "out", tiny, steps=1, prompts=4, group=2, max_prompt=80, max_tokens=16, overrides=overrides)
     with pytest.raises(ConfigError, match=r"verl refuses the configuration: .*median"):
         run(stand(options), tasks())
+
+
+def prepared(folder: Path, model: Path, tables: dict[str, list[dict[str, Any]]], **options: Any) -> tuple[dict[str, Any], Any]:
+    """The answer of verl's environment to rows in Parquet files, and verl's configuration that came of it."""
+    import pyarrow as pa
+    from k2core_trainer_verl import VerlConfig
+    from k2core_trainer_verl.inside import prepare
+    from omegaconf import OmegaConf
+    from pyarrow import parquet as pq
+
+    for name, table in tables.items():
+        pq.write_table(pa.Table.from_pylist(table), folder / f"{name}.parquet")
+    small = {"prompts": 4, "group": 2, "max_prompt": 40, "max_tokens": 16, "cluster": {"gpus": 1}}
+    config = VerlConfig.model_validate({**small, "model": {"model": str(model), "device": "cpu"}, **options})
+    asked = {name: "" for name in ("metrics", "errors", "train", "validation", "grading")}
+    lists = {"train_files": [str(folder / f"{name}.parquet") for name in tables], "validation_files": []}
+    answer = prepare.prepared({**asked, **lists, "folder": str(folder), "config": config.model_dump(mode="json")})
+    return answer, OmegaConf.load(folder / "verl.yaml") if not answer["faults"] else None
+
+
+def row(source: str, asked: str, reference: Any) -> dict[str, Any]:
+    graded = {"style": "rule", "ground_truth": reference}
+    return {"data_source": source, "prompt": [{"role": "user", "content": asked}], "reward_model": graded}
+
+
+def test_files_of_different_layouts_are_loaded(tiny: Path, tmp_path: Path) -> None:
+    from verl.trainer.ppo.utils import create_rl_dataset
+    from verl.utils import hf_tokenizer
+
+    tables = {"math": [row("math__x", "2 + 2?", "4")] * 4, "logic": [row("logic__y", "Which?", [[1], [2, 3]])] * 4}
+    answer, whole = prepared(tmp_path, tiny, tables)
+    assert answer["faults"] == []
+    found = create_rl_dataset(whole.data.train_files, whole.data, hf_tokenizer(str(tiny)), None)
+    assert [found[index]["reward_model"]["ground_truth"] for index in (0, 4)] == ["4", "[[1], [2, 3]]"]
+
+
+@pytest.mark.parametrize(("steps", "told"), [(2, 2), (3, None)])
+def test_prompts_that_are_too_long_give_no_steps(tiny: Path, tmp_path: Path, steps: int, told: int | None) -> None:
+    """Of sixteen rows nine fit: a byte is a token."""
+    table = [row("math", "2 + 2?", "4")] * 9 + [row("math", "2 + 2?" * 9, "4")] * 7
+    assert prepared(tmp_path, tiny, {"rows": table}, steps=steps)[1].trainer.total_training_steps == told
+
+
+@pytest.mark.filterwarnings("ignore:Ray state API:DeprecationWarning")
+def test_the_verifiers_are_told_what_was_asked() -> None:
+    """By verl's reward manager, from the row's prompt."""
+    import numpy as np
+    import torch
+    from k2core_trainer_verl.inside.manager import RewardManager
+    from k2core_trainer_verl.reward import PROMPT, TRUNCATED
+    from omegaconf import OmegaConf
+    from verl import DataProto
+
+    told: list[dict[str, Any]] = []
+
+    async def grade(extra_info: dict[str, Any], **_: Any) -> dict[str, float]:
+        told.append(extra_info)
+        return {"score": 1.0}
+
+    class Tokenizer:
+        eos_token_id = 0
+
+        def decode(self, *_: Any, **__: Any) -> str:
+            return "5"
+
+    async def main() -> None:
+        manager = RewardManager(OmegaConf.create({"data": {"max_response_length": 3}}), Tokenizer(), grade)
+        messages = [{"role": "user", "content": "2 + 3?"}]
+        columns = {"data_source": "stem", "reward_model": {"ground_truth": "5"}, "extra_info": {"level": 1}, "raw_prompt": messages}
+        tensors = {"responses": torch.ones(1, 3, dtype=torch.int64), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
+        await manager.run_single(DataProto.from_dict(tensors, {name: np.array([value]) for name, value in columns.items()}))
+
+    asyncio.run(main())
+    assert (list(told[0][PROMPT]), told[0][TRUNCATED]) == ([{"role": "user", "content": "2 + 3?"}], True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from k2core_trainer_verl import reward
-from k2core_trainer_verl.grading import grading_json, grading_tables
+from k2core_trainer_verl.grading import check_verifiers, grading_json, grading_tables
 from k2core_trainer_verl.rows import PROBLEM, problem_json
 
 from k2core import ConfigError, Problem, Runtime
@@ -63,6 +63,26 @@ def test_rows_of_other_origin() -> None:
     assert (problem.prompt, problem.domain, problem.answer_format) == ("Add.", "codegen", "code")
     assert problem.meta == {"question": "Add.", "split": "train", "n": 3, "data_source": "codegen__leetcode2k"}
     assert graded(r"\boxed{5}", source="math__deepscaler")["score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("turns", "question"),
+    [
+        ([("system", "Be brief."), ("user", "1 + 1?"), ("assistant", "2"), ("user", "2 + 3?")], "2 + 3?"),
+        ([("system", "Add 2 and 3."), ("assistant", "Gladly.")], "Add 2 and 3.\n\nGladly."),
+    ],
+)
+def test_the_question_of_other_rows_is_what_was_asked(turns: list[tuple[str, str]], question: str) -> None:
+    """Guru's rows of STEM have it nowhere else, and the verifier `stem` shows it to a model."""
+    info = {"category": "Physics", reward.PROMPT: [{"role": role, "content": content} for role, content in turns]}
+    problem = reward.problem_of("stem__web", info)
+    assert (problem.prompt, problem.meta) == (question, {"category": "Physics", "data_source": "stem__web"})
+    assert reward.problem_of("stem__web", {**info, "question": "Which?"}).prompt == "Which?"
+
+
+def test_a_prompt_of_parts() -> None:
+    parts = [{"type": "image"}, {"type": "text", "text": "What is this?"}]
+    assert reward.problem_of("x", {reward.PROMPT: [{"role": "user", "content": parts}]}).prompt == "What is this?"
 
 
 def test_one_verifier_a_domain() -> None:
@@ -144,6 +164,16 @@ def test_the_grading_part_of_a_pipeline() -> None:
     Runtime(PipelineConfig.from_dict(json.loads(grading_json(whole))))
     with pytest.raises(ConfigError, match="no verifier"):
         grading_tables({"verifiers": {}})
+
+
+def test_a_domain_s_verifier_must_be_there() -> None:
+    """Else every answer of the domain would be worth 0."""
+    whole = {"verifiers": {"math": {"use": "math"}, "logic": {"use": "logic"}}}
+    check_verifiers({"math": "math", "puzzles": "logic"}, whole, "trainer")
+    with pytest.raises(ConfigError) as caught:
+        check_verifiers({"puzzles": "logic", "math": "mth"}, whole, "trainer")
+    assert caught.value.path == "trainer.reward.verifier.math"
+    assert "no verifier 'mth'; [verifiers] has math, logic" in str(caught.value)
 
 
 def test_hydra_fills_nothing_in() -> None:

@@ -122,6 +122,7 @@ def test_fine_tuning() -> None:
         ({"batch_tokens": 1000}, "cannot hold the longest sequence of 12288 tokens"),
         ({"optimizer": {"schedule": "linear"}}, "verl has constant and cosine"),
         ({"model": {"model": "m", "revision": "x"}}, "verl takes no revision"),
+        ({"model": {"lora": {"alpha": 0.4}}}, "model.lora.alpha: verl takes whole numbers only, not 0.4"),
         ({"group": 1}, "greater than or equal to 2"),
         ({"algorithm": "ppo"}, "'grpo', 'drgrpo'"),
         ({"rollout": {"engin": "vllm"}}, "rollout.engin"),

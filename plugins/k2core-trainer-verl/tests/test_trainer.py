@@ -233,6 +233,59 @@ def test_conforms(tmp_path: Path, interpreter: Callable[..., str]) -> None:
             check(Subject("trainer", Verl))
 
 
+def test_relative_paths_are_of_where_the_trainer_is(
+    tmp_path: Path, interpreter: Callable[..., str], stand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """verl's processes work in another folder."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("models/tiny", "lora"):
+        Path(folder).mkdir(parents=True)
+    Path("chat.jinja").write_text("{{ messages }}")
+    given = {"model": "models/tiny", "adapter": "lora", "chat_template": "chat.jinja"}
+    train(stand(options(tmp_path, interpreter(), model=given)))
+    told = json.loads((tmp_path / "out" / "verl" / "request.json").read_text())["config"]["model"]
+    assert (told["model"], told["adapter"]) == (str(tmp_path / "models/tiny"), str(tmp_path / "lora"))
+    assert told["chat_template"] == "{{ messages }}"
+    with pytest.raises(ConfigError, match=r"trainer\.model\.chat_template: neither a Jinja template nor a readable file: .*none"):
+        train(stand(options(tmp_path / "other", interpreter(), model={**given, "chat_template": "none"})))
+
+
+def test_a_name_on_the_hub_stays_one(tmp_path: Path, interpreter: Callable[..., str], stand: Any) -> None:
+    train(stand(options(tmp_path, interpreter(), model={"model": "Qwen/Qwen2.5-7B"})))
+    told = json.loads((tmp_path / "out" / "verl" / "request.json").read_text())
+    assert told["config"]["model"]["model"] == "Qwen/Qwen2.5-7B"
+
+
+def test_a_misspelt_verifier_is_named_before_anything_runs(tmp_path: Path, interpreter: Callable[..., str], stand: Any) -> None:
+    python = interpreter()
+    with pytest.raises(ConfigError, match=r"trainer\.reward\.verifier\.math: .* no verifier 'mth'; \[verifiers\] has math"):
+        train(stand(options(tmp_path, python, reward={"verifier": {"math": "mth"}})))
+    assert not (tmp_path / "interpreter" / "asked.jsonl").exists()
+
+
+def test_a_finished_run_is_merged_only(tmp_path: Path, interpreter: Callable[..., str], stand: Any) -> None:
+    """verl's own trainer for conversations would go on beyond the last step."""
+    train(stand(options(tmp_path, interpreter())))
+    made = stand(options(tmp_path, interpreter(), resume=True))
+    report = train(made)
+    assert (report.steps, made.told("train_stepped")) == (4, [])
+    assert [command[1] for command in asked(tmp_path)[3:]] == ["verl.model_merger"]
+    assert Path(report.artifacts["model"], "model.safetensors").exists()
+
+
+def test_earlier_errors_of_grading_are_kept(tmp_path: Path, interpreter: Callable[..., str], stand: Any) -> None:
+    error = """
+    with open("reward-errors.jsonl", "a") as file:
+        file.write(f"error {step}\\n")"""
+    train(stand(options(tmp_path, interpreter(error))))
+    made = stand(options(tmp_path, interpreter(error), steps=5, resume=True))
+    (tmp_path / "interpreter" / "training.py").write_text(TRAINING.replace("STOP", error).replace(", 5)", ", 6)"))
+    train(made)
+    lines = (tmp_path / "out" / "verl" / "reward-errors.jsonl").read_text().splitlines()
+    assert lines == [f"error {step}" for step in range(1, 6)]
+    assert [(event.count, event.examples) for event in made.told("train_skipped")] == [(1, ("error 5",))]
+
+
 def test_metrics_lines(tmp_path: Path) -> None:
     assert measured(b'{"step": 3, "data": {"actor/grad_norm": 0.5, "note": "x"}}') == (
         3,

@@ -28,6 +28,8 @@ _PLAIN: Mapping[str, Any] = {
     "fan_in_fan_out": False,
 }
 """Options of peft that must have these values, or be empty: llama.cpp has nothing for the others."""
+DEFAULTS: Mapping[str, Any] = {"lora_alpha": 8, "use_rslora": False, "rank_pattern": {}}
+"""What peft takes for options that an adapter does not have."""
 
 
 def is_adapter(folder: Path) -> bool:
@@ -63,13 +65,16 @@ def export(folder: Path, out: Path, base: Gguf, dtype: str = "F16") -> None:
         "general.architecture": base.architecture,
         "general.name": folder.name,
         "adapter.type": "lora",
-        "adapter.lora.alpha": _alpha(config, found),
+        "adapter.lora.alpha": _alpha(folder, config, found),
     }
     write_gguf(out, meta, found)
 
 
 def compact(folder: Path, out: Path, name: str = "") -> None:
-    """Write the adapter of a folder to another, in 16 bits; `name` is that of the base model. Raises as `export`."""
+    """Write the adapter of a folder to another, in 16 bits; `name` is that of the base model, where it is to be another.
+
+    Raises as `export`.
+    """
     config, tensors = opened(folder)
     halved = [Tensor(one.name, "F16", one.shape, cast(one.data, one.dtype, "F16")) for one in tensors.values()]
     written(out, {**config, "inference_mode": True, **({"base_model_name_or_path": name} if name else {})}, halved)
@@ -138,9 +143,14 @@ def heads(base: Gguf, module: str) -> int:
     return int(base.meta.get(f"{key}_kv", count)) if module.endswith("k_proj") else count
 
 
-def _alpha(config: Mapping[str, Any], found: list[Entry]) -> float:
+def _alpha(folder: Path, config: Mapping[str, Any], found: list[Entry]) -> float:
     """llama.cpp scales by alpha / rank, and so does peft; with rsLoRA by alpha / sqrt(rank)."""
-    alpha = float(config.get("lora_alpha") or 0)
+    alpha = config.get("lora_alpha", DEFAULTS["lora_alpha"])
+    if not isinstance(alpha, int | float):
+        raise ValueError(f"the adapter {folder} has lora_alpha = {alpha!r}, which is no number")
+    if alpha == 0:
+        raise ValueError(f"the adapter {folder} has lora_alpha = 0, with which it changes nothing; llama.cpp would scale it by 1")
+    alpha = float(alpha)
     if not config.get("use_rslora"):
         return alpha
     ranks = {entry.shape[0] for entry in found if entry.name.endswith("lora_a")}

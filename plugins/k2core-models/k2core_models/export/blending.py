@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from .adapter import opened, written
+from .adapter import DEFAULTS, opened, written
 from .safetensors import Tensor, cast
 
 _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern")
@@ -20,18 +21,35 @@ def blend(one: Path, other: Path, share: float, out: Path) -> None:
     "Robust fine-tuning of zero-shot models", arXiv:2109.01903; Ramé et al. 2024, WARP, arXiv:2406.16768, 3.3). The product of two
     factors is not linear in them: between adapters that were trained apart the blend is worth nothing, which nothing here notices.
 
-    Raises `ValueError` for adapters of different shapes or scales, or a share beyond 0..1, and `OSError`.
+    Raises `ValueError` for adapters of different shapes, scales or models, or a share beyond 0..1, and `OSError`.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"the share is {share:g}; it must be within 0..1")
     (first, ours), (second, theirs) = opened(one), opened(other)
+    _check_model(one, first, other, second)
     for option in _SCALES:
-        if first.get(option) != second.get(option):
-            raise ValueError(f"{one} has {option} = {first.get(option)!r}, and {other} {second.get(option)!r}")
+        if _option(first, option) != _option(second, option):
+            raise ValueError(f"{one} has {option} = {_option(first, option)!r}, and {other} {_option(second, option)!r}")
     if unlike := [name for name in sorted({*ours, *theirs}) if _shape(ours, name) != _shape(theirs, name)]:
         has = f"{unlike[0]} has the shape {_shape(ours, unlike[0])} in {one} and {_shape(theirs, unlike[0])} in {other}"
         raise ValueError(f"the adapters do not fit each other: {has}")
     written(out, second, [_between(ours[name], tensor, share) for name, tensor in theirs.items()])
+
+
+def _check_model(one: Path, first: Mapping[str, Any], other: Path, second: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where both adapters say what they belong to, and it is not the same."""
+    ours, theirs = (config.get("base_model_name_or_path") for config in (first, second))
+    if ours and theirs and ours != theirs:
+        raise ValueError(
+            f"{one} belongs to {ours}, and {other} to {theirs}; where both are the same model, give them one name: "
+            "k2 models export FOLDER --out FOLDER --base NAME"
+        )
+
+
+def _option(config: Mapping[str, Any], name: str) -> Any:
+    """As peft takes it."""
+    value = config.get(name)
+    return DEFAULTS.get(name) if value is None else value
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> list[int] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import gguf
-from .layout import gguf_name, reordered, rotary_order
+from .layout import LINEAR, NORMS, OUTSIDE, gguf_name, reordered, rotary_order
 from .safetensors import Tensor, read
 from .writing import Entry, write
 
@@ -27,13 +27,15 @@ def is_model(folder: Path) -> bool:
 def export(folder: Path, out: Path, base: Path, dtype: str = "F16") -> None:
     """Write the model of a folder as GGUF, with the tokenizer and chat template of the GGUF file `base`.
 
-    Raises `ValueError` for another architecture, a damaged file, or where the folder's vocabulary is not that of `base`, token by
-    token; `ImportError` without numpy and `gguf`; `OSError`.
+    Raises `ValueError` for another architecture, a damaged or missing file, or where the folder's vocabulary is not that of `base`,
+    token by token; `ImportError` without numpy and `gguf`; `OSError`.
     """
     config = _config(folder)
     header = gguf.read(base)
     _check_vocabulary(folder, config, base, header)
-    entries = [_entry(tensor, config, dtype) for tensor in _tensors(folder, config)]
+    tensors = list(_tensors(folder, config))
+    _check_complete(folder, config, {tensor.name for tensor in tensors})
+    entries = [_entry(tensor, config, dtype) for tensor in tensors]
     write(out, _meta(folder, config, dtype), entries, _tokenizer(base, header))
 
 
@@ -46,13 +48,14 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"only models of the Llama architecture can be exported, not {config.get('model_type')!r}")
     if bad := [name for name in _REFUSED if config.get(name)]:
         raise ValueError(f"models with {', '.join(bad)} cannot be exported")
-    if _rope(config).get("rope_type", "default") != "default":
-        raise ValueError(f"models with scaled positions cannot be exported: {_rope(config)}")
+    rope = _rope(config)
+    if (rope.get("rope_type") or rope.get("type") or "default") != "default":
+        raise ValueError(f"models with scaled positions cannot be exported: {rope}")
     return config
 
 
 def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of the positions; transformers 5 has them in a table of their own."""
+    """Of the positions; transformers 5 has them in a table of their own, and what was `type` is `rope_type`."""
     found: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     return found
 
@@ -80,6 +83,16 @@ def _tensors(folder: Path, config: Mapping[str, Any]) -> Iterator[Tensor]:
         for name, tensor in read(file).items():
             if not (name == "lm_head.weight" and config.get("tie_word_embeddings")):
                 yield tensor
+
+
+def _check_complete(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises `ValueError` where a module has no weights: llama.cpp would not load the file, or would use others in their place."""
+    layers = [f"model.layers.{layer}.{part}" for layer in range(config["num_hidden_layers"]) for part in (*LINEAR, *NORMS)]
+    outside = [module for module in OUTSIDE if not (module == "lm_head" and config.get("tie_word_embeddings"))]
+    present = set(names)
+    if missing := [f"{module}.weight" for module in (*outside, *layers) if f"{module}.weight" not in present]:
+        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""
+        raise ValueError(f"the model in {folder} lacks {', '.join(missing[:2])}{more}; is a file missing?")
 
 
 def _entry(tensor: Tensor, config: Mapping[str, Any], dtype: str) -> Entry:

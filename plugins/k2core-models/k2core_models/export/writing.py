@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,13 +53,11 @@ def write(path: Path, meta: Mapping[str, Any], tensors: Sequence[Entry], copied:
         head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), TYPES[kind], at)
         at += -(-len(data) // ALIGNMENT) * ALIGNMENT
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("wb") as file:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:  # others may write the same file
+        part = Path(scratch) / path.name
+        with part.open("wb") as file:
             file.write(head + b"\0" * (-len(head) % ALIGNMENT))
             for entry in tensors:
                 file.write(entry.data)
                 file.write(b"\0" * (-len(entry.data) % ALIGNMENT))
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        part.replace(path)

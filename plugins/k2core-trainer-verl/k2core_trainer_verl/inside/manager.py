@@ -1,4 +1,4 @@
-"""verl's reward manager with one thing more: the reward function is told whether an answer was cut at its limit."""
+"""verl's reward manager with two things more: the reward function is told what was asked, and whether the answer was cut."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
-from ..reward import TRUNCATED
+from ..reward import PROMPT, TRUNCATED
 
 
 class RewardManager(NaiveRewardManager):  # type: ignore[misc]
@@ -16,6 +16,7 @@ class RewardManager(NaiveRewardManager):  # type: ignore[misc]
         item = data[-1:][0]
         extra = item.non_tensor_batch.get("extra_info")
         if isinstance(extra, dict):
+            extra[PROMPT] = item.non_tensor_batch.get("raw_prompt")
             extra[TRUNCATED] = self._cut(item.batch["responses"], item.batch["attention_mask"])
         scored: dict[str, Any] = await super().run_single(data)
         return scored

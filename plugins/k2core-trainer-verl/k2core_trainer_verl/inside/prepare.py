@@ -7,15 +7,15 @@ answers with one JSON object in the file that the request names: `faults`, or ho
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..config import VerlConfig
-from ..rows import PROBLEM
 from ..settings import Files, Place, flattened, settings_for
+from .counting import counted
+from .files import aligned, opened, parquet
 
 
 def main(request: Path) -> int:
@@ -34,20 +34,34 @@ def prepared(asked: dict[str, Any]) -> dict[str, Any]:
     config = VerlConfig.model_validate(asked["config"])
     folder = Path(asked["folder"])
     place = found_place(config)
+    splits: dict[str, list[str]] = {}
+    for split, option in (("train", "data.files"), ("validation", "data.validation")):
+        try:
+            splits[split] = given(asked, split, folder, config.stage)
+        except ValueError as error:
+            return {"faults": [(option, str(error))]}
     files = Files(
         metrics=asked["metrics"],
         errors=asked["errors"],
-        train=[*parquet(asked["train"], folder / "train.parquet", config.stage), *asked["train_files"]],
-        validation=[*parquet(asked["validation"], folder / "validation.parquet", config.stage), *asked["validation_files"]],
+        train=splits["train"],
+        validation=splits["validation"],
         checkpoints=str(folder / "checkpoints"),
         rollouts=str(folder / "rollouts") if config.stage == "rl" else "",
     )
     if config.stage == "rl" and not files.validation:  # verl always reads some; without `validate_every` it does nothing with it
         files = dataclasses.replace(files, validation=files.train)
     whole, faults = composed(config, place, files, asked["grading"])
-    if faults:
+    if faults := faults or counted(config.stage, whole):
         return {"faults": faults}
     return {"faults": [], "device": place.device, "gpus": place.gpus, "config": written(whole, folder)}
+
+
+def given(asked: dict[str, Any], split: str, folder: Path, stage: str) -> list[str]:
+    """The files of a split: what the request names, and its lines as one more. Raises `ValueError` for what verl cannot load."""
+    files = [*parquet(asked[split], folder / f"{split}.parquet", stage), *asked[f"{split}_files"]]
+    for file in files:
+        opened(file)
+    return aligned(files, folder / f"{split}-aligned.parquet") if stage == "rl" else files
 
 
 def composed(config: VerlConfig, place: Place, files: Files, grading: str) -> tuple[Any, list[tuple[str, str]]]:
@@ -71,25 +85,6 @@ def found_place(config: VerlConfig) -> Place:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     seen = 1 if device == "cpu" else getattr(torch, device).device_count()
     return Place(device, config.cluster.gpus or max(1, seen), config.cluster.nodes)
-
-
-def parquet(lines: str, target: Path, stage: str) -> list[str]:
-    """The rows of a JSONL file as Parquet, in portions, so that memory does not grow with them."""
-    if not lines:
-        return []
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text, number = pa.string(), pa.int64()
-    message = pa.list_(pa.struct([("role", text), ("content", text)]))
-    reference = pa.struct([("style", text), ("ground_truth", text)])
-    extra = pa.struct([("index", number), ("split", text), (PROBLEM, text)])
-    graded = {"data_source": text, "prompt": message, "ability": text, "reward_model": reference, "extra_info": extra}
-    columns = graded if stage == "rl" else {"messages": message}
-    with pq.ParquetWriter(target, schema := pa.schema(list(columns.items()))) as writer, open(lines, encoding="utf-8") as file:
-        while portion := [json.loads(line) for line in itertools.islice(file, 1000)]:
-            writer.write_table(pa.Table.from_pylist(portion, schema))
-    return [str(target)]
 
 
 def written(whole: Any, folder: Path) -> str:

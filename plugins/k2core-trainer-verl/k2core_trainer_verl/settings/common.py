@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ..config import VerlConfig
@@ -26,12 +25,10 @@ def model_settings(config: VerlConfig, place: Place, path: str) -> dict[str, Any
     if place.on_cpu:  # flash attention, verl's default, is for graphics cards
         found["override_config.attn_implementation"] = "sdpa"
     if model.chat_template:
-        file = Path(model.chat_template)
-        is_file = "\n" not in model.chat_template and len(model.chat_template) < 1024 and file.is_file()
-        found["custom_chat_template"] = file.read_text(encoding="utf-8") if is_file else model.chat_template
+        found["custom_chat_template"] = model.chat_template
     if model.lora is not None:
         targets = model.lora.targets
-        found |= {"lora_rank": model.lora.rank, "lora_alpha": round(model.lora.alpha)}
+        found |= {"lora_rank": model.lora.rank, "lora_alpha": int(model.lora.alpha)}
         found["target_modules"] = targets if isinstance(targets, str) else list(targets)
     if model.adapter:
         found["lora_adapter_path"] = model.adapter
