@@ -46,6 +46,8 @@ def main(folder: Path, seed: int) -> None:
     samples = list(rows(folder / "samples.jsonl"))
     places = {task: 1 + max(row["place"] for row in samples if row["task"] == task) for task in {row["task"] for row in samples}}
     known = {task: keys(task, seed, count) for task, count in places.items()}
+    if strange := [row["problem_id"] for row in samples if row["problem_id"] not in known[row["task"]]]:
+        raise SystemExit(f"{strange[0]} is not among the problems of seed {seed}; with which one was {folder} evaluated?")
     for row in samples:
         family, key = known[row["task"]][row["problem_id"]]
         told = any(twin != key and side(family, twin) == split_of("train") for twin in twins(family, key))

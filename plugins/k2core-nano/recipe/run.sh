@@ -2,7 +2,7 @@
 # k2-nano from nothing: rows, supervised fine-tuning, reinforcement learning, draft model, what is shipped, evaluation.
 #
 #   sh plugins/k2core-nano/recipe/run.sh [STAGE …]      default: data sft grpo blend draft ship; also: grpo_from_base
-#                                                       grpo_short evaluate
+#                                                       grpo_short evaluate, or shipped alone
 #
 # Each training goes on where it was when it is run again. WORK is where everything goes (runs/nano), K2 the command, PYTHON its own.
 set -eu
@@ -16,6 +16,8 @@ STEPS=${STEPS:-100}
 CELL=${CELL:-408}
 REWARDED=nano:division@4,subtraction@4,fractions@4,letters@4,stories@4      # those of grpo.toml
 PACKAGE="$HERE/../k2core_nano"
+# the decoder that does many problems at once
+QUICK="--set decoders.solver.use=transformers --set decoders.solver.context=1024 --set decoders.solver.parallel=64"
 
 resumed() { if [ -d "$1" ]; then echo --resume; fi; }
 
@@ -101,12 +103,10 @@ compared() { # ONE OTHER
 
 # repeats: so many that at equal tokens the cheaper arm can vote as often as the dearer one's tokens allow
 evaluate() {
-    # the decoder that does many problems at once
-    quick="--set decoders.solver.use=transformers --set decoders.solver.context=1024 --set decoders.solver.parallel=64"
     measured base 1 --config "$HERE/bare.toml"
     (TASKS=$REWARDED CELL=400 && measured base-rewarded 2 --config "$HERE/bare.toml")
     # the base model with the prompt that suits it best, worked examples in it
-    measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $quick
+    measured base-shown 1 --arm bare --config "$HERE/../../../examples/smollm2.toml" --set sampler.max_tokens=256 $QUICK
     adapted sft 3
     adapted blended 6
     for stage in grpo grpo-from-base grpo-short; do adapted "$stage" 2; done
@@ -115,17 +115,22 @@ evaluate() {
         (TASKS=$REWARDED CELL=400 && adapted "$stage" "$(if [ "$stage" = blended ]; then echo 1; else echo 2; fi)" "$stage-rewarded")
         (TASKS=nano:all@3 && adapted "$stage" 1 "$stage-harder")
     done
-    measured nano 1 --ablation $quick --set decoders.solver.model=smollm2-135m-instruct \
-        --set "decoders.solver.lora=[{path=\"$WORK/blended/adapter\"}]"
     for other in "sft grpo" "sft blended" "grpo blended" "base grpo-from-base" "grpo-from-base grpo" "grpo-short grpo" "sft grpo-short"; do
         for part in "" -rewarded -harder; do compared "${other% *}$part" "${other#* }$part"; done
     done
-    for arm in plan best-of-n both; do compared blended "nano/$arm"; done
     for stage in base base-rewarded grpo-from-base grpo-from-base-rewarded; do
         if [ -d "$WORK/eval/$stage" ]; then "$PYTHON" "$HERE/../benchmarks/answers.py" "$WORK/eval/$stage"; fi
     done
     if [ -d "$WORK/grpo-from-base" ]; then "$PYTHON" "$HERE/../benchmarks/quarters.py" "$WORK/grpo-from-base"; fi
-    "$PYTHON" "$HERE/../benchmarks/twins.py" "$WORK/eval/blended" --seed 9
+    shipped
+}
+
+# the adapter in the distribution, and what the embedded pipeline's planner and votes bring to it: needs no training
+shipped() {
+    measured shipped 6 --config "$HERE/bare.toml" --set decoders.solver.model=k2-nano
+    measured nano 1 --ablation $QUICK --set decoders.solver.model=k2-nano
+    for arm in plan best-of-n both; do compared shipped "nano/$arm"; done
+    "$PYTHON" "$HERE/../benchmarks/twins.py" "$WORK/eval/shipped" --seed 9
     "$PYTHON" "$HERE/../benchmarks/plans.py" "$WORK/eval/nano/plan" --against "$WORK/eval/nano/bare"
 }
 

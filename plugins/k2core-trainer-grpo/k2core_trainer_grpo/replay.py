@@ -20,10 +20,8 @@ class Replay:
     def __init__(self, config: GrpoConfig, policy: Policy, folder: Path, work: Work) -> None:
         """Prepares the chats in `folder`, or finds them there. Raises as `prepare`, and tells what was left out."""
         self._config, self._policy = config, policy
-        where, renderer = (
-            Where("trainer.replay.files", "trainer.replay", "trainer.replay.gate"),
-            Renderer(policy.tokenizer, policy.eos),
-        )
+        renderer = Renderer(policy.tokenizer, policy.eos)
+        where = Where("trainer.replay.files", "trainer.replay", "trainer.replay.gate")
         sources = Sources(config.replay, config.replay.gate, renderer, None, seed=config.seed, where=where)
         self._data, _ = prepare(folder / "replay", sources, work.check)
         for skipped in self._data.skips():

@@ -99,6 +99,7 @@ def _whole(name: str) -> str:
 
 
 def _text(template: str, path: str) -> str:
+    """As the torch decoder reads the option, which need not be installed where verl trains."""
     if not template or "{" in template or "\n" in template:
         return template
     try:

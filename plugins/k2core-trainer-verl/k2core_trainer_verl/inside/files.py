@@ -24,7 +24,7 @@ def parquet(lines: str, target: Path, stage: str) -> list[str]:
 def aligned(files: Sequence[str], target: Path) -> list[str]:
     """The files as they are, where verl can load them together; else one, `target`, with all their rows in the layout of our own.
 
-    They must have the same type in each column and field that several of them have. Guru's have not: references are texts in one
+    They must have the same type in each column and field that several of them have, which references have not that are texts in one
     and lists in another. Raises `ValueError` for what is no Parquet file, and for rows that have no place in our layout.
     """
     types: dict[str, set[str]] = {}
